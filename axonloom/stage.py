@@ -1,0 +1,162 @@
+"""A stage: one job done to every block of a grid, and the plan that says all there is to say about it.
+
+A stage's folder describes itself. ``stage.json`` holds the plan: which stage, its parameters, the identity of its inputs and
+its geometry, and the fingerprint over all of these. A worker on any machine needs the folder and a list of block numbers, and
+nothing else. Workers, batches and log levels are not part of a plan, so they make nothing stale.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from axonloom.durable import write_json
+from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.ledger import Ledger
+from axonloom.provenance import fingerprint, software
+
+FORMAT_VERSION = 1
+PLAN = "stage.json"
+
+
+class StageError(Exception):
+    """A stage that cannot run as asked, in one sentence."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """Everything that decides the bytes of a stage's output.
+
+    Attributes
+    ----------
+    stage : str
+        Name in :data:`axonloom.stages.STAGES`.
+    version : int
+        Of the stage's algorithm: raised whenever its bytes change.
+    parameters : plain JSON
+    inputs : name -> plain JSON with ``identity`` (what makes it this input) and whatever reopens it
+    grid : BlockGrid
+    workspace : folder
+        Outputs lie under ``workspace/stage/fingerprint``.
+    """
+
+    stage: str
+    version: int
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, Any]]
+    grid: BlockGrid
+    workspace: Path = field(compare=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(
+            {
+                "stage": self.stage,
+                "version": self.version,
+                "parameters": dict(self.parameters),
+                "inputs": {name: given["identity"] for name, given in self.inputs.items()},
+                "grid": self._grid_as_json(),
+            }
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace / self.stage / self.fingerprint[:16]
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder / "ledger")
+
+    def save(self) -> None:
+        """Write ``stage.json`` unless it is there."""
+        if not (self.folder / PLAN).exists():
+            write_json(
+                self.folder / PLAN,
+                {
+                    "format_version": FORMAT_VERSION,
+                    "fingerprint": self.fingerprint,
+                    "stage": self.stage,
+                    "version": self.version,
+                    "parameters": dict(self.parameters),
+                    "inputs": {name: dict(given) for name, given in self.inputs.items()},
+                    "grid": self._grid_as_json(),
+                    "software": software(),
+                },
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> StagePlan:
+        """The plan in a stage's folder.
+
+        Raises
+        ------
+        StageError
+            There is none, a newer axonloom wrote it, or it does not say what its folder's name says.
+        """
+        path = Path(folder) / PLAN
+        if not path.exists():
+            raise StageError(f"{folder} is no stage of a workspace: it has no {PLAN}")
+        content = json.loads(path.read_text())
+        if content["format_version"] > FORMAT_VERSION:
+            raise StageError(
+                f"{path} was written by a newer axonloom (format {content['format_version']}, this one reads "
+                f"{FORMAT_VERSION})"
+            )
+        grid = content["grid"]
+        plan = cls(
+            stage=content["stage"],
+            version=content["version"],
+            parameters=content["parameters"],
+            inputs=content["inputs"],
+            grid=BlockGrid(
+                Box(start=grid["region"][0], end=grid["region"][1]), tuple(grid["shape"]), tuple(grid["halo"])
+            ),
+            workspace=Path(folder).parent.parent,
+        )
+        if plan.fingerprint != content["fingerprint"]:
+            raise StageError(f"{path} was changed by hand: its content no longer has the fingerprint that it states")
+        return plan
+
+    def _grid_as_json(self) -> dict[str, Any]:
+        return {
+            "region": [list(self.grid.region.origin), list(self.grid.region.stop)],
+            "shape": list(self.grid.shape),
+            "halo": list(self.grid.halo),
+        }
+
+
+class Stage(ABC):
+    """A plan that can run. Subclasses open their inputs lazily and keep no state between blocks that changes a byte."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    #: Blocks that take ten seconds are a batch: this many voxels a second on one core, measured, decides how many those are.
+    voxels_per_second: ClassVar[float] = 1e6
+
+    def __init__(self, plan: StagePlan) -> None:
+        if plan.stage != self.name:
+            raise StageError(f"{plan.folder} is a {plan.stage} stage, not {self.name}")
+        if plan.version != self.version:
+            raise StageError(
+                f"{plan.folder} was planned with version {plan.version} of {self.name}; this axonloom has {self.version}: "
+                "run the job again, it will make a new one"
+            )
+        self.plan = plan
+
+    def prepare(self) -> None:
+        """Make what blocks write into (volumes, folders). Called once before the first block, any number of times in all."""
+
+    @abstractmethod
+    def process(self, block: Block) -> Mapping[str, Any]:
+        """Compute one block and make its output durable; the facts returned (plain JSON) go into its ledger line.
+
+        Running a block twice, or half and then whole, leaves the same bytes.
+        """
+
+    def permit(self) -> None:
+        """Raise when this stage may no longer write its output; asked before every block."""
