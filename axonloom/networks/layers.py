@@ -1,0 +1,152 @@
+"""The parts that 3-D networks are made of: a convolution with its normalisation and activation, and residual blocks.
+
+Order and nesting of the modules give the state-dict keys of PyTorch Connectomics v1 (Lin et al. 2021,
+https://arxiv.org/abs/2112.05754), so that its checkpoints load without renaming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from axonloom.geometry import Zyx
+
+Padding = Literal["zeros", "replicate", "reflect", "circular"]
+GROUPS = 8  # of GroupNorm, as in PyTorch Connectomics' 3-D networks
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "elu": lambda: nn.ELU(alpha=1.0, inplace=True),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "efficient_swish": nn.SiLU,
+    "none": nn.Identity,
+}
+
+
+class NetworkError(ValueError):
+    """A network that cannot be built as asked, said in one sentence."""
+
+
+def activation(name: str) -> nn.Module:
+    """A new activation layer; ``name`` is a key of :data:`ACTIVATIONS`."""
+    if name not in ACTIVATIONS:
+        raise NetworkError(f"there is no activation {name!r}; there are {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
+def normalisation(name: str, channels: int) -> nn.Module:
+    """A new normalisation layer for (n, channels, z, y, x): ``bn``, ``sync_bn``, ``in`` (no parameters), ``gn``, ``none``."""
+    if name == "bn":
+        return nn.BatchNorm3d(channels, momentum=0.1)
+    if name == "sync_bn":
+        return nn.SyncBatchNorm(channels, momentum=0.1)
+    if name == "in":
+        return nn.InstanceNorm3d(channels)
+    if name == "gn":
+        if channels % GROUPS:
+            raise NetworkError(f"norm 'gn' needs filters that are multiples of {GROUPS}, not {channels}")
+        return nn.GroupNorm(GROUPS, channels)
+    if name == "none":
+        return nn.Identity()
+    raise NetworkError(f"there is no norm {name!r}; there are bn, sync_bn, in, gn, none")
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: Zyx, stride: Zyx = (1, 1, 1), padding: Padding = "replicate", bias: bool = False
+) -> nn.Conv3d:
+    """A convolution that keeps the size at stride 1: padded by half the kernel."""
+    half = cast(Zyx, tuple(k // 2 for k in kernel))
+    return nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=half, padding_mode=padding, bias=bias)
+
+
+def unit(
+    inputs: int,
+    outputs: int,
+    kernel: Zyx,
+    stride: Zyx = (1, 1, 1),
+    *,
+    padding: Padding,
+    norm: str,
+    act: str,
+) -> nn.Sequential:
+    """Convolution, normalisation, activation."""
+    return nn.Sequential(
+        convolution(inputs, outputs, kernel, stride, padding), normalisation(norm, outputs), activation(act)
+    )
+
+
+def preactivated_unit(channels: int, kernel: Zyx, *, padding: Padding, norm: str, act: str) -> nn.Sequential:
+    """Normalisation, activation, convolution (He et al. 2016, https://arxiv.org/abs/1603.05027)."""
+    return nn.Sequential(
+        normalisation(norm, channels), activation(act), convolution(channels, channels, kernel, padding=padding)
+    )
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales each channel by a gate computed from all channels' means (Hu et al. 2018, https://arxiv.org/abs/1709.01507)."""
+
+    def __init__(self, channels: int, act: str, reduction: int = 4) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(
+            nn.Linear(channels, channels // reduction, bias=False),
+            activation(act),
+            nn.Linear(channels // reduction, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.fc(x.mean(dim=(2, 3, 4)))
+        return x * gate[:, :, None, None, None]
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside an identity, at constant size and channels.
+
+    Parameters
+    ----------
+    kernel : (z, y, x)
+        PyTorch Connectomics always uses (1, 3, 3) here.
+    squeeze_excitation : bool
+        Gate the sum's residual part by :class:`SqueezeExcitation`.
+    preactivated : bool
+        Normalise and activate before each convolution, and not after the sum.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: Zyx = (1, 3, 3),
+        *,
+        padding: Padding,
+        norm: str,
+        act: str,
+        squeeze_excitation: bool = False,
+        preactivated: bool = False,
+    ) -> None:
+        super().__init__()
+        if preactivated:
+            pair = [preactivated_unit(channels, kernel, padding=padding, norm=norm, act=act) for _ in range(2)]
+        else:
+            pair = [unit(channels, channels, kernel, padding=padding, norm=norm, act=each) for each in (act, "none")]
+        convolutions = nn.Sequential(*pair)
+        self.conv = (
+            nn.Sequential(convolutions, SqueezeExcitation(channels, act)) if squeeze_excitation else convolutions
+        )
+        # Held without a name in the state dict: an activation has no parameters.
+        self.act = nn.Identity() if preactivated else activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv(x) + x)
+
+
+def initialise(network: nn.Module) -> None:
+    """Orthogonal weights for every convolution and linear layer; biases stay at torch's default."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d | nn.Linear):
+            torch.nn.init.orthogonal_(module.weight)

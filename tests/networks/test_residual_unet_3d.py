@@ -1,0 +1,120 @@
+"""The U-Net against the outputs of PyTorch Connectomics, with weights made from the key names."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from axonloom.networks.layers import NetworkError
+from axonloom.networks.registry import build
+
+NAMES = {
+    "block_type": "block",
+    "in_channel": "in_channels",
+    "out_channel": "out_channels",
+    "norm_mode": "norm",
+    "act_mode": "act",
+    "pad_mode": "padding",
+    "is_isotropic": "isotropic",
+}
+SMALL = [
+    "unet3d_se_gn",
+    "unet3d_res_bn",
+    "unet3d_pa_gn",
+    "unet3d_sepa_gn",
+    "unet3d_se_in_iso_zeros_leaky",
+    "unet3d_se_bn_pool_reflect",
+    "unet3d_se_gn_4stage",
+]
+
+
+def formula_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Weights that depend on the key alone (the fixtures' README): a wrong key gives a wrong output."""
+    weights = {}
+    for key, shape in shapes.items():
+        random = np.random.RandomState(zlib.crc32(key.encode()) & 0xFFFFFFFF)
+        if key.endswith("num_batches_tracked"):
+            weights[key] = torch.zeros(shape, dtype=torch.int64)
+            continue
+        if key.endswith("running_var"):
+            value = 0.5 + random.random_sample(shape)
+        elif key.endswith("running_mean"):
+            value = 0.1 * random.standard_normal(shape)
+        elif len(shape) >= 2:
+            value = random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        elif key.endswith("weight"):
+            value = 1 + 0.1 * random.standard_normal(shape)
+        else:
+            value = 0.1 * random.standard_normal(shape)
+        weights[key] = torch.from_numpy(np.asarray(value, dtype=np.float32))
+    return weights
+
+
+def variant(shared: Path, name: str) -> tuple[dict, torch.nn.Module]:
+    spec = json.loads((shared / "oracle/pytc/models_v1_spec.json").read_text())["variants"][name]
+    parameters = {NAMES.get(key, key): value for key, value in spec["kwargs"].items()}
+    return spec, build("residual_unet_3d", **parameters)
+
+
+@pytest.mark.parametrize("name", [*SMALL, "snemi_affinity_unet_full"])
+def test_keys_and_shapes_are_those_of_pytc(shared: Path, name: str) -> None:
+    spec, network = variant(shared, name)
+    ours = [[key, list(value.shape)] for key, value in network.state_dict().items()]
+    assert ours == spec["state_dict"]
+    assert sum(p.numel() for p in network.parameters()) == spec["num_params"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_outputs_are_those_of_pytc(shared: Path, name: str) -> None:
+    spec, network = variant(shared, name)
+    network.load_state_dict(formula_weights({k: tuple(s) for k, s in spec["state_dict"]}))
+    image = np.random.RandomState(42).standard_normal(spec["input_shape"]).astype(np.float32)
+    with torch.no_grad():
+        result = network.eval()(torch.from_numpy(image)).numpy()
+    expected = np.load(shared / "oracle/pytc/models_v1_outputs.npz")[f"{name}__y"]
+    np.testing.assert_allclose(result, expected, atol=1e-4, rtol=0)
+
+
+def test_large_variant_has_pytc_statistics(shared: Path) -> None:
+    spec, network = variant(shared, "snemi_affinity_unet_full")
+    network.load_state_dict(formula_weights({k: tuple(s) for k, s in spec["state_dict"]}))
+    image = np.random.RandomState(42).standard_normal(spec["input_shape"]).astype(np.float32)
+    with torch.no_grad():
+        result = network.eval()(torch.from_numpy(image)).numpy().astype(np.float64)
+    assert abs(result.mean() - spec["y_mean"]) < 1e-4
+    assert abs(result.std() - spec["y_std"]) < 1e-4
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 19), st.integers(1, 19)),
+    norm=st.sampled_from(["bn", "gn", "none"]),
+)
+def test_output_has_the_size_of_the_input(shape: tuple[int, int, int], norm: str) -> None:
+    network = build("residual_unet_3d", filters=[8, 8, 16], isotropy=[False, True, True], norm=norm).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, *shape)).shape == (1, 3, *shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "says"),
+    [
+        ("residual_unet3d", {}, "did you mean 'residual_unet_3d'"),
+        ("residual_unet_3d", {"filter": [8]}, "filter"),
+        ("residual_unet_3d", {"filters": [8, 16]}, "isotropy"),
+        ("residual_unet_3d", {"norm": "gn", "filters": [28, 36, 48, 64, 80]}, "multiples of 8"),
+        ("residual_unet_3d", {"norm": "group"}, "gn"),
+        ("residual_unet_3d", {"act": "eluu"}, "elu"),
+        ("residual_unet_3d", {"block": "dense"}, "residual_se"),
+    ],
+)
+def test_a_network_that_cannot_be_built_says_why(name: str, parameters: dict, says: str) -> None:
+    with pytest.raises(NetworkError, match=says):
+        build(name, **parameters)
