@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from axonloom.geometry import Zyx
 from axonloom.networks.layers import NetworkError, Padding, ResidualBlock, convolution, initialise, unit
@@ -109,6 +109,8 @@ class ResidualUNet3D(nn.Module):
             skips.append(x)
         for j in range(len(self.up_layers) - 1, -1, -1):
             narrow, block = cast(nn.ModuleList, self.up_layers[j])
-            x = F.interpolate(narrow(x), size=skips[j].shape[2:], mode="trilinear", align_corners=not self.pooling)
+            x = functional.interpolate(
+                narrow(x), size=skips[j].shape[2:], mode="trilinear", align_corners=not self.pooling
+            )
             x = block(x + skips[j])
         return self.conv_out(x)
