@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from axonloom.durable import sync_file, sync_folder
 from axonloom.geometry import Zyx
 from axonloom.networks.normalisation import Normalisation
 from axonloom.networks.registry import build
@@ -149,8 +149,9 @@ class Checkpoint:
         try:
             network.load_state_dict(self.weights())
         except RuntimeError as error:
+            reason = " ".join(str(error).split())
             raise CheckpointError(
-                f"the weights in {self.folder} do not fit network {self.description.architecture!r}: {" ".join(str(error).split())}"
+                f"the weights in {self.folder} do not fit network {self.description.architecture!r}: {reason}"
             ) from error
         return network.eval()
 
@@ -233,10 +234,8 @@ def write_checkpoint(
     partial = parent / f"{PARTIAL}{uuid.uuid4().hex}"
     partial.mkdir()
     for name, content in files.items():
-        with (partial / name).open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        (partial / name).write_bytes(content)
+        sync_file(partial / name)
     sync_folder(partial)
     final = parent / f"{PREFIX}{description.iteration:08d}"
     if final.exists():
@@ -249,15 +248,6 @@ def write_checkpoint(
         partial.rename(final)
     sync_folder(parent)
     return Checkpoint(final.resolve(), description, about["weights_sha256"], about["training_sha256"])
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

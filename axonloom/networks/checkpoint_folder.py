@@ -8,7 +8,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from axonloom.networks.checkpoint import PARTIAL, PREFIX, Checkpoint, CheckpointError, sync_folder
+from axonloom.durable import sync_folder
+from axonloom.networks.checkpoint import PARTIAL, PREFIX, Checkpoint, CheckpointError
 
 BEST, LAST = "best", "last"
 
