@@ -1,0 +1,1 @@
+"""Prefect Blocks: typed configuration that is saved on the server and picked by name."""

@@ -1,0 +1,1 @@
+"""Prefect tasks: a batch of blocks, a stretch of training; retries, caching, artifacts."""

@@ -1,0 +1,159 @@
+"""From a configuration to the plans of all stages: what would be made, and where it lies.
+
+Plans need no results: each is known from the fingerprints of the ones before, so ``status`` can speak of a chain of which
+nothing has run, and a flow can start in its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import ConfigurationError
+from axonloom.geometry import Zyx
+from axonloom.stage import StagePlan
+from axonloom.stages.agglomerate import AgglomerateStage
+from axonloom.stages.apply import ApplyStage
+from axonloom.stages.contingency import ContingencyStage
+from axonloom.stages.fragment import FragmentStage
+from axonloom.stages.graph import GraphStage
+from axonloom.stages.inputs import open_configured, stage_input, volume_input
+from axonloom.stages.join import JoinStage
+from axonloom.stages.pool import PoolStage
+from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The stages of a configuration, each planned when it is first asked for.
+
+    Raises
+    ------
+    ConfigurationError
+        Something that a stage needs is not configured.
+    VolumeError, StageError, BlockAlignmentError
+        A volume cannot be opened, or does not fit the others.
+    """
+
+    configuration: Configuration
+
+    @property
+    def workspace(self) -> Path:
+        return self.configuration.workspace
+
+    @property
+    def layer(self) -> str:
+        """The URI of the segmentation."""
+        return self.configuration.volumes.segmentation.path.replace("{workspace}", str(self.workspace.absolute()))
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network that infers: as configured, else the best that training left in the workspace."""
+        return self.configuration.infer.checkpoint or self.workspace / "checkpoints" / "best"
+
+    @property
+    def infers(self) -> bool:
+        """Whether the affinities are predicted here rather than given."""
+        return self.configuration.volumes.affinities is None
+
+    @cached_property
+    def infer(self) -> StagePlan:
+        # Only here: planning a segmentation of given affinities should not wait for torch.
+        from axonloom.stages.infer import InferStage
+
+        settings = self.configuration.volumes.image
+        if settings is None:
+            raise ConfigurationError("volumes.image is not set: inference needs images (or set volumes.affinities)")
+        image = open_configured(settings)
+        return InferStage.planned(
+            volume_input(settings),
+            image.shape,
+            self.checkpoint,
+            self.configuration.infer,
+            self.configuration.infer.blocks or self.configuration.blocks.shape,
+            self.workspace,
+        )
+
+    @cached_property
+    def fragment(self) -> StagePlan:
+        volumes = self.configuration.volumes
+        return FragmentStage.planned(
+            self._affinities,
+            self._shape,
+            volume_input(volumes.mask) if volumes.mask is not None else None,
+            self.configuration.segment,
+            self.configuration.blocks.shape,
+            self.workspace,
+        )
+
+    @cached_property
+    def join(self) -> StagePlan:
+        return JoinStage.planned(self.fragment)
+
+    @cached_property
+    def graph(self) -> StagePlan:
+        return GraphStage.planned(self.fragment, self.join)
+
+    @cached_property
+    def agglomerate(self) -> StagePlan:
+        return AgglomerateStage.planned(self.graph, self.configuration.merge.lowest)
+
+    @cached_property
+    def pool(self) -> StagePlan:
+        return PoolStage.planned(self.graph, self.agglomerate, self.configuration.merge.threshold)
+
+    @cached_property
+    def apply(self) -> StagePlan:
+        return ApplyStage.planned(self.fragment, self.pool, self.layer, self.configuration.volumes.segmentation)
+
+    @cached_property
+    def pyramid(self) -> tuple[StagePlan, ...]:
+        """The coarser scales, finest first; fewer than configured where a scale would be a single voxel."""
+        plans: list[StagePlan] = []
+        voxel_size = self._voxel_size
+        below = self.apply
+        for mip in range(1, self.configuration.volumes.segmentation.mips + 1):
+            if max(below.grid.region.shape) == 1:
+                break
+            factor = pyramid_factor(voxel_size)
+            below = PyramidStage.planned(below, mip, factor)
+            if voxel_size is not None:
+                z, y, x = (size * f for size, f in zip(voxel_size, factor, strict=True))
+                voxel_size = z, y, x
+            plans.append(below)
+        return tuple(plans)
+
+    @cached_property
+    def contingency(self) -> StagePlan:
+        labels = self.configuration.volumes.labels
+        if labels is None:
+            raise ConfigurationError("volumes.labels is not set: evaluation needs ground truth")
+        return ContingencyStage.planned(self.fragment, volume_input(labels))
+
+    def stages(self) -> Iterator[StagePlan]:
+        """All plans in the order in which they run."""
+        if self.infers:
+            yield self.infer
+        yield from (self.fragment, self.join, self.graph, self.agglomerate, self.pool, self.apply, *self.pyramid)
+        if self.configuration.volumes.labels is not None:
+            yield self.contingency
+
+    @cached_property
+    def _affinities(self) -> dict[str, Any]:
+        given = self.configuration.volumes.affinities
+        return volume_input(given) if given is not None else stage_input(self.infer)
+
+    @cached_property
+    def _shape(self) -> Zyx:
+        given = self.configuration.volumes.affinities
+        return open_configured(given).shape if given is not None else self.infer.grid.region.shape
+
+    @cached_property
+    def _voxel_size(self) -> tuple[float, float, float] | None:
+        volumes = self.configuration.volumes
+        settings = volumes.affinities or volumes.image
+        return open_configured(settings).voxel_size if settings is not None else None

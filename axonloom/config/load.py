@@ -1,0 +1,172 @@
+"""From a YAML file and ``key=value`` words to a checked configuration, or one sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from axonloom.config.configuration import Configuration
+
+#: Keys whose values are paths: those in a file are relative to it, those typed on a command line to the current folder.
+PATH_KEYS = (
+    "workspace",
+    "volumes.image.path",
+    "volumes.labels.path",
+    "volumes.affinities.path",
+    "volumes.mask.path",
+    "volumes.segmentation.path",
+    "infer.checkpoint",
+)
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used: what, where, and what would work."""
+
+
+def load_configuration(path: Path | None, overrides: Iterable[str] = ()) -> Configuration:
+    """The configuration in a YAML file with ``key=value`` overrides (``merge.threshold=0.4``; values are YAML).
+
+    Raises
+    ------
+    ConfigurationError
+        The file is missing or no YAML, a key is unknown (the nearest known one is named), or a value is not possible.
+    """
+    content: dict[str, Any] = {}
+    where = "the command line"
+    if path is not None:
+        content = _read_yaml(path)
+        where = str(path)
+        _make_absolute(content, path.resolve().parent)
+    typed: dict[str, Any] = {}
+    for override in overrides:
+        key, value = _parse_override(override)
+        _put(typed, key, value, override)
+    _make_absolute(typed, Path.cwd())
+    _require_known(content, where)
+    _require_known(typed, "the command line")
+    return check_configuration(_merged(content, typed), where)
+
+
+def check_configuration(content: Mapping[str, Any], where: str) -> Configuration:
+    """Validate plain data; pydantic's findings become sentences."""
+    try:
+        return Configuration.model_validate(content)
+    except ValidationError as error:
+        sentences = []
+        for finding in error.errors():
+            key = ".".join(str(part) for part in finding["loc"])
+            message = finding["msg"].removeprefix("Value error, ")
+            given = finding.get("input")
+            shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
+            sentences.append(f"{key}: {message}{shown}" if key else message)
+        raise ConfigurationError(f"{where}: " + "; ".join(sentences)) from None
+
+
+def known_keys(model: type[BaseModel] = Configuration, prefix: str = "") -> dict[str, type[BaseModel] | None]:
+    """Every key of the configuration in dotted form, with the model of those that are sections."""
+    found: dict[str, type[BaseModel] | None] = {}
+    for name, field in model.model_fields.items():
+        section = _section(field.annotation)
+        found[prefix + name] = section
+        if section is not None:
+            found.update(known_keys(section, f"{prefix}{name}."))
+    return found
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The settings model behind an annotation, also behind ``| None``."""
+    candidates = (annotation, *getattr(annotation, "__args__", ()))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _require_known(content: Mapping[str, Any], where: str) -> None:
+    known = known_keys()
+
+    def visit(part: Mapping[str, Any], prefix: str) -> None:
+        for name, value in part.items():
+            key = f"{prefix}{name}"
+            if key not in known:
+                raise ConfigurationError(f"{where}: unknown key {key}; {_nearest(key, known)}")
+            if isinstance(value, Mapping) and known[key] is not None:
+                visit(value, f"{key}.")
+
+    visit(content, "")
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    last = key.rsplit(".", 1)[-1]
+    same_name = [k for k in known if k.rsplit(".", 1)[-1] == last]
+    best = same_name[0] if same_name else close[0] if close else None
+    return f"the nearest known key is {best}" if best else "no known key is like it"
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} does not exist; `axonloom init DIR` writes a commented one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path} must hold keys with values at its top, not a {type(content).__name__}")
+    return content
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigurationError(f"--set takes KEY=VALUE, such as merge.threshold=0.4, not {override!r}")
+    try:
+        return key.strip(), yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"--set {override}: the value is not YAML") from None
+
+
+def _put(target: dict[str, Any], key: str, value: Any, override: str) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"--set {override}: {section} was already given a value")
+    target[name] = value
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for name, value in above.items():
+        old = result.get(name)
+        result[name] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _make_absolute(content: dict[str, Any], folder: Path) -> None:
+    for key in PATH_KEYS:
+        part: Any = content
+        *sections, name = key.split(".")
+        for section in sections:
+            part = part.get(section) if isinstance(part, dict) else None
+        if isinstance(part, dict) and isinstance(part.get(name), str):
+            part[name] = absolute_uri(part[name], folder)
+
+
+def absolute_uri(uri: str, folder: Path) -> str:
+    """``uri`` with its local path made absolute against ``folder``; URLs of other machines stay as they are."""
+    if uri.startswith("{workspace}"):
+        return uri
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return str((folder / Path(uri).expanduser()).absolute())
+    if scheme == "precomputed" and "://" not in rest and not rest.startswith("{workspace}"):
+        return f"precomputed://{(folder / Path(rest).expanduser()).absolute()}"
+    return uri

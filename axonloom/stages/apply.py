@@ -1,0 +1,73 @@
+"""Fragments to the segmentation: every voxel's provisional id through the lookup table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from axonloom.assembly.lookup_table import LookupTable, relabel
+from axonloom.config.volumes import SegmentationSettings
+from axonloom.geometry import Block, BlockGrid, chunk_for_blocks
+from axonloom.stage import StagePlan
+from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input
+from axonloom.stages.layer_stage import LayerStage
+from axonloom.stages.pool import LOOKUP
+from axonloom.volumes import Volume
+
+#: Nanometres, where neither the images nor the configuration say: Neuroglancer needs some.
+UNKNOWN_VOXEL_SIZE = (1.0, 1.0, 1.0)
+
+
+class ApplyStage(LayerStage):
+    name = "apply"
+    version = 1
+    voxels_per_second = 3e7
+
+    @classmethod
+    def planned(cls, fragment: StagePlan, pool: StagePlan, layer: str, settings: SegmentationSettings) -> StagePlan:
+        """Raises BlockAlignmentError when blocks would share a chunk of the layer."""
+        grid = BlockGrid(fragment.grid.region, fragment.grid.shape)
+        chunk = settings.chunk or chunk_for_blocks(grid.shape, grid.region.shape)
+        grid.require_chunks(chunk)
+        return StagePlan(
+            stage=cls.name,
+            version=cls.version,
+            parameters={"layer": layer, "chunk": list(chunk)},
+            inputs={"fragments": stage_input(fragment), "pool": stage_input(pool)},
+            grid=grid,
+            workspace=fragment.workspace,
+        )
+
+    @cached_property
+    def fragments(self) -> Volume:
+        return open_volume_input(self.plan.inputs["fragments"], self.plan.workspace)
+
+    @cached_property
+    def table(self) -> LookupTable:
+        return LookupTable.open(stage_folder(self.plan.inputs["pool"], self.plan.workspace) / LOOKUP)
+
+    @cached_property
+    def output(self) -> Volume:
+        return self.layer.volume()
+
+    def prepare(self) -> None:
+        z, y, x = self.plan.parameters["chunk"]
+        self.layer.create(
+            self.plan.fingerprint,
+            self.plan.workspace,
+            shape=self.plan.grid.region.shape,
+            dtype=np.dtype(self.table.dtype),
+            chunk=(z, y, x),
+            voxel_size=self.fragments.voxel_size or UNKNOWN_VOXEL_SIZE,
+            offset=self.fragments.offset,
+        )
+        self.bind()
+
+    def process(self, block: Block) -> Mapping[str, Any]:
+        labels = self.fragments.read(block.core)
+        self.output.write(block.core, relabel(labels, self.table))
+        self.output.sync(block.core)
+        return {}

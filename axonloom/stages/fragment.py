@@ -1,0 +1,129 @@
+"""Affinities to fragments, block by block, with everything that joining and merging need later.
+
+A block writes its part of the fragments volume under provisional ids, and one table file each for its objects, its interior
+region-graph edges and its faces. No voxel is read again to join blocks: the faces carry what the neighbours need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axonloom.assembly.faces import save_faces
+from axonloom.assembly.object_table import write_objects
+from axonloom.config.segment import SegmentSettings
+from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.segmentation.fragments import block_fragments, halo, threshold_to_uint8
+from axonloom.stage import Stage, StageError, StagePlan
+from axonloom.stages.inputs import open_volume_input
+from axonloom.volumes import Volume, create_volume, open_volume
+
+
+class FragmentStage(Stage):
+    name = "fragment"
+    version = 1
+    voxels_per_second = 8e6
+
+    @classmethod
+    def planned(
+        cls,
+        affinities: Mapping[str, Any],
+        shape: Zyx,
+        mask: Mapping[str, Any] | None,
+        settings: SegmentSettings,
+        block: Zyx,
+        workspace: Path,
+    ) -> StagePlan:
+        """The plan for affinities of this shape (zyx), which need not be there yet.
+
+        Raises
+        ------
+        StageError
+            The mask's shape differs from the affinities'.
+        """
+        inputs = {"affinities": affinities}
+        if mask is not None:
+            found = open_volume_input(mask, workspace).shape
+            if found != shape:
+                raise StageError(f"volumes.mask has {found} voxels (zyx), the affinities have {shape}: they must agree")
+            inputs["mask"] = mask
+        smoothing = _smoothing(settings.smoothing)
+        return StagePlan(
+            stage=cls.name,
+            version=cls.version,
+            parameters={
+                "low": threshold_to_uint8(settings.low),
+                "high": threshold_to_uint8(settings.high),
+                "smoothing": smoothing,
+            },
+            inputs=inputs,
+            grid=BlockGrid(Box.of_shape(shape), block, halo(smoothing)),
+            workspace=workspace,
+        )
+
+    @cached_property
+    def affinities(self) -> Volume:
+        return open_volume_input(self.plan.inputs["affinities"], self.plan.workspace)
+
+    @cached_property
+    def mask(self) -> Volume | None:
+        given = self.plan.inputs.get("mask")
+        return open_volume_input(given, self.plan.workspace) if given is not None else None
+
+    @cached_property
+    def fragments(self) -> Volume:
+        return open_volume(str(self.plan.folder / "fragments.zarr"))
+
+    def prepare(self) -> None:
+        grid = self.plan.grid
+        if not (self.plan.folder / "fragments.zarr").exists():
+            create_volume(
+                str(self.plan.folder / "fragments.zarr"),
+                shape=grid.region.shape,
+                dtype=np.uint64,
+                chunk=chunk_for_blocks(grid.shape, grid.region.shape),
+                voxel_size=self.affinities.voxel_size,
+                offset=self.affinities.offset,
+                attributes={"axonloom_fingerprint": self.plan.fingerprint},
+            )
+
+    def process(self, block: Block) -> Mapping[str, Any]:
+        parameters = self.plan.parameters
+        found = block_fragments(
+            self.affinities.read(block.read),
+            block.read,
+            block.core,
+            self.plan.grid.region.shape,
+            parameters["low"],
+            parameters["high"],
+            mask=self.mask.read(block.read) != 0 if self.mask is not None else None,
+            smoothing=parameters["smoothing"],
+        )
+        self.fragments.write(block.core, found.labels)
+        self.fragments.sync(block.core)
+        write_objects(objects_path(self.plan.folder, block.index), found.objects)
+        found.edges.write(edges_path(self.plan.folder, block.index))
+        save_faces(faces_path(self.plan.folder, block.index), found.faces)
+        return {"fragments": len(found.objects), "edges": len(found.edges)}
+
+
+def objects_path(folder: Path, block: int) -> Path:
+    return folder / "objects" / f"{block:08d}.parquet"
+
+
+def edges_path(folder: Path, block: int) -> Path:
+    return folder / "edges" / f"{block:08d}.parquet"
+
+
+def faces_path(folder: Path, block: int) -> Path:
+    return folder / "faces" / f"{block:08d}.npz"
+
+
+def _smoothing(sigma: Decimal) -> str | None:
+    """The sigma as the kernels take it: canonical text, None for no smoothing."""
+    return format(sigma.normalize(), "f") if sigma else None

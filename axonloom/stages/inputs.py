@@ -1,0 +1,71 @@
+"""What a stage reads: volumes by URI, and the outputs of the stages before it by their place in the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from axonloom.config.volumes import AffinitySettings, VolumeSettings
+from axonloom.geometry import Box
+from axonloom.stage import StageError, StagePlan
+from axonloom.volumes import CroppedVolume, Volume, VolumeError, open_affinities, open_volume
+
+
+def open_configured(settings: VolumeSettings) -> Volume:
+    """The volume that a configuration names: its region, with affinities turned to axonloom's own convention.
+
+    Raises
+    ------
+    VolumeError
+        It cannot be opened, or the region reaches outside it.
+    """
+    volume = open_volume(settings.path, voxel_size=settings.voxel_size, version=settings.version)
+    if settings.region is not None:
+        box = Box(start=settings.region.start, end=settings.region.stop)
+        if not volume.box.contains(box):
+            raise VolumeError(f"{settings.path} holds {volume.box} (zyx voxels); the region {box} reaches outside it")
+        volume = CroppedVolume(volume, box)
+    if isinstance(settings, AffinitySettings):
+        volume = open_affinities(
+            volume,
+            channel_order=settings.channel_order,
+            value_at=settings.value_at,
+            offsets=[list(o) for o in settings.offsets] if settings.offsets is not None else None,
+        )
+    return volume
+
+
+def volume_input(settings: VolumeSettings) -> dict[str, Any]:
+    """A user's volume as a stage's input."""
+    kind = "affinities" if isinstance(settings, AffinitySettings) else "volume"
+    return {
+        "kind": kind,
+        "settings": settings.model_dump(mode="json"),
+        "identity": open_configured(settings).identity(),
+    }
+
+
+def stage_input(plan: StagePlan) -> dict[str, Any]:
+    """Another stage's output as a stage's input: its folder within the workspace, so that a workspace may be moved."""
+    return {"kind": "stage", "stage": f"{plan.stage}/{plan.folder.name}", "identity": plan.fingerprint}
+
+
+def open_volume_input(given: Mapping[str, Any], workspace: Path) -> Volume:
+    """Reopen a volume input; for a stage's output, its volume."""
+    if given["kind"] == "stage":
+        folder = stage_folder(given, workspace)
+        return open_volume(str(folder / f"{VOLUME_OF_STAGE[folder.parent.name]}.zarr"))
+    model = AffinitySettings if given["kind"] == "affinities" else VolumeSettings
+    return open_configured(model.model_validate(given["settings"]))
+
+
+def stage_folder(given: Mapping[str, Any], workspace: Path) -> Path:
+    """The folder of a stage input."""
+    if given["kind"] != "stage":
+        raise StageError(f"expected the output of a stage, not {given['kind']}")
+    return workspace / given["stage"]
+
+
+#: The volumes that stages keep in the workspace.
+VOLUME_OF_STAGE = {"infer": "affinities", "fragment": "fragments"}

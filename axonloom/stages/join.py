@@ -1,0 +1,60 @@
+"""What meets at the faces between blocks: edges across them, and fragments that are one.
+
+Each block looks at its three low faces and at the matching high faces of its neighbours, all of them small files: no voxel is
+read, and each pair of voxels across a face is counted by exactly one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.faces import face_contacts, load_face, write_joins
+from axonloom.geometry import Block, BlockGrid
+from axonloom.stage import Stage, StagePlan
+from axonloom.stages.fragment import edges_path, faces_path
+from axonloom.stages.inputs import stage_folder, stage_input
+
+
+class JoinStage(Stage):
+    name = "join"
+    version = 1
+    voxels_per_second = 5e7
+
+    @classmethod
+    def planned(cls, fragment: StagePlan) -> StagePlan:
+        return StagePlan(
+            stage=cls.name,
+            version=cls.version,
+            parameters={"high": fragment.parameters["high"]},
+            inputs={"fragments": stage_input(fragment)},
+            grid=BlockGrid(fragment.grid.region, fragment.grid.shape),
+            workspace=fragment.workspace,
+        )
+
+    def process(self, block: Block) -> Mapping[str, Any]:
+        fragment = stage_folder(self.plan.inputs["fragments"], self.plan.workspace)
+        tables, joins = [EdgeTable.empty()], [np.empty((0, 2), np.uint64)]
+        for axis in range(3):
+            below = self.plan.grid.neighbour_below(block.index, axis)
+            if below is None:
+                continue
+            edges, joined = face_contacts(
+                load_face(faces_path(fragment, below), axis, "high"),
+                load_face(faces_path(fragment, block.index), axis, "low"),
+            )
+            tables.append(edges)
+            joins.append(joined)
+        edges = EdgeTable.concatenate(tables).aggregated()
+        joined = np.unique(np.concatenate(joins), axis=0)
+        edges.write(edges_path(self.plan.folder, block.index))
+        write_joins(joins_path(self.plan.folder, block.index), joined)
+        return {"edges": len(edges), "joins": len(joined)}
+
+
+def joins_path(folder: Path, block: int) -> Path:
+    return folder / "joins" / f"{block:08d}.parquet"

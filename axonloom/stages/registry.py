@@ -1,0 +1,42 @@
+"""Stages by name, so that a worker can open one from its folder."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from axonloom.stage import Stage, StageError, StagePlan
+
+# Modules are named, not imported: a worker that relabels blocks should not wait for torch.
+STAGES: dict[str, str] = {
+    "infer": "axonloom.stages.infer:InferStage",
+    "fragment": "axonloom.stages.fragment:FragmentStage",
+    "join": "axonloom.stages.join:JoinStage",
+    "graph": "axonloom.stages.graph:GraphStage",
+    "agglomerate": "axonloom.stages.agglomerate:AgglomerateStage",
+    "pool": "axonloom.stages.pool:PoolStage",
+    "apply": "axonloom.stages.apply:ApplyStage",
+    "pyramid": "axonloom.stages.pyramid:PyramidStage",
+    "contingency": "axonloom.stages.contingency:ContingencyStage",
+}
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The class of a stage.
+
+    Raises
+    ------
+    StageError
+        No stage has this name.
+    """
+    try:
+        module, attribute = STAGES[name].split(":")
+    except KeyError:
+        raise StageError(f"no stage is called {name!r}; there are {', '.join(STAGES)}") from None
+    return getattr(import_module(module), attribute)
+
+
+def open_stage(folder: Path) -> Stage:
+    """The stage whose plan lies in ``folder``, ready to run."""
+    plan = StagePlan.load(folder)
+    return stage_class(plan.stage)(plan)

@@ -1,0 +1,37 @@
+"""The folder that holds everything made on the way to a segmentation."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+from axonloom.durable import write_json
+
+FORMAT_VERSION = 1
+MARKER = "workspace.json"
+
+
+class WorkspaceError(ValueError):
+    """A folder that cannot serve as workspace."""
+
+
+def workspace_id(folder: Path) -> str:
+    """The identity of a workspace, kept when it is moved; made on first use.
+
+    Raises
+    ------
+    WorkspaceError
+        A newer axonloom made it, or the name belongs to a file.
+    """
+    path = folder / MARKER
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        write_json(path, {"format_version": FORMAT_VERSION, "id": uuid.uuid4().hex})
+        return workspace_id(folder)
+    except NotADirectoryError:
+        raise WorkspaceError(f"workspace: {folder} is a file; name a folder") from None
+    if content["format_version"] > FORMAT_VERSION:
+        raise WorkspaceError(f"workspace: {folder} was made by a newer axonloom; install that version to go on with it")
+    return content["id"]

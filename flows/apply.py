@@ -1,0 +1,42 @@
+"""The lookup table to the segmentation that people look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
+from axonloom.lease import claim
+from axonloom.stages.layer_stage import LayerStage
+from axonloom.stages.registry import open_stage
+from tasks.run_stage import run_stage
+from tasks.samples import show_segmentation
+from tasks.upstream import require_done
+
+
+@flow(name="apply", flow_run_name="apply {configuration.workspace.name}")
+def apply(configuration: Configuration) -> dict[str, Any]:
+    """Write the segmentation as a Neuroglancer precomputed layer, with its coarser scales."""
+    chain = Chain(configuration)
+    require_done(chain.pool, "pool")
+    plans = (chain.apply, *chain.pyramid)
+    chain.apply.save()
+    first = open_stage(chain.apply.folder)
+    assert isinstance(first, LayerStage)
+    lease = claim(first.layer.lease, chain.apply.fingerprint)
+    try:
+        replaced = first.layer.replaces(chain.apply.fingerprint, chain.workspace)
+        if replaced:
+            get_run_logger().warning(replaced)
+        for plan in plans:
+            plan.save()
+            stage = open_stage(plan.folder)
+            assert isinstance(stage, LayerStage)
+            stage.hold(lease)
+            run_stage(plan, configuration.compute)
+    finally:
+        lease.release()
+    show_segmentation(chain)
+    return {"segmentation": chain.layer}

@@ -1,0 +1,17 @@
+"""Fragments to segments, and the segments to the user's layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from axonloom.config.configuration import Configuration
+from flows.apply import apply
+from flows.pool import pool
+
+
+@flow(name="merge", flow_run_name="merge {configuration.workspace.name}")
+def merge(configuration: Configuration) -> dict[str, Any]:
+    """Agglomerate, pool, apply. A new ``merge.threshold`` repeats the last two only."""
+    return {**pool(configuration), **apply(configuration)}

@@ -1,0 +1,22 @@
+"""The ID pool: which segment each fragment belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
+from tasks.run_stage import run_stage
+from tasks.upstream import require_done
+
+
+@flow(name="pool", flow_run_name="pool {configuration.workspace.name}")
+def pool(configuration: Configuration) -> dict[str, Any]:
+    """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
+    chain = Chain(configuration)
+    require_done(chain.graph, "segment")
+    for plan in (chain.agglomerate, chain.pool):
+        run_stage(plan, configuration.compute)
+    return {"lookup table": str(chain.pool.folder)}

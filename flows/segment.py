@@ -1,0 +1,22 @@
+"""Affinities to fragments and their region graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
+from tasks.run_stage import run_stage
+from tasks.samples import show_fragments
+
+
+@flow(name="segment", flow_run_name="segment {configuration.workspace.name}")
+def segment(configuration: Configuration) -> dict[str, Any]:
+    """Cut the affinities into fragments block by block, join them across blocks, and count what touches what."""
+    chain = Chain(configuration)
+    for plan in (chain.fragment, chain.join, chain.graph):
+        run_stage(plan, configuration.compute)
+    show_fragments(chain)
+    return {"graph": str(chain.graph.folder)}
