@@ -1,0 +1,199 @@
+"""A phantom volume: what to ask for, and in which units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from axonloom.geometry import Box, BlockGrid, Zyx
+from axonloom.phantom.appearance import mitochondria_of
+from axonloom.phantom.noise import scramble
+from axonloom.phantom.skeleton import gather
+from axonloom.phantom.tessellation import IMAGE_TOO, LABELS_ONLY, ORGANELLES, render
+from axonloom.volumes.volume import Volume
+
+# pitch, jitter, thinnest, thickest radius (nm), skew of radii, share of rods absent, cut, joined to a dendrite, bridged.
+_LEVELS = np.array(
+    [
+        [1800.0, 0.16, 180.0, 500.0, 1.4, 0.25, 0.06, 0.0, 0.0],
+        [270.0, 0.17, 0.0, 60.0, 1.5, 0.22, 0.03, 0.30, 0.5],
+    ]
+)
+# Wavelength and amplitude (nm): the bends of whole bundles, of single neurites, and the ripple of membranes.
+_OCTAVES = np.array([[2600.0, 620.0], [900.0, 190.0], [330.0, 42.0]])
+_REACH = np.array([900.0, 650.0])
+_BRICK_NM = 60.0
+_TILE_BRICKS = 16
+
+
+def _rotation(a: float, b: float, c: float) -> np.ndarray:
+    def turn(angle: float, i: int, j: int) -> np.ndarray:
+        matrix = np.eye(3)
+        matrix[i, i] = matrix[j, j] = np.cos(angle)
+        matrix[i, j], matrix[j, i] = -np.sin(angle), np.sin(angle)
+        return matrix
+
+    return turn(a, 0, 1) @ turn(b, 1, 2) @ turn(c, 0, 2)
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Synthetic neuropil with exact labels, a pure function of seed and position.
+
+    Any box, in any order, on any machine of one kind, holds the same bytes as the same region cut from a larger box; the cost
+    of a voxel does not depend on the volume's size.
+
+    Parameters
+    ----------
+    seed : int
+    shape : (z, y, x)
+        Voxels.
+    voxel_size : (z, y, x)
+        Nanometres.
+    scale : float
+        Of everything that is made of tubes: 2 makes neurites twice as thick.
+    noise : float
+        Standard deviation of the detector's noise, grey levels.
+    section_shift : float or None
+        How far a section may be misplaced, nm; None: 0, or 6 where z is at least twice as coarse as y.
+    section_contrast : float or None
+        Variation of contrast between sections, a fraction; None: 0.01, or 0.06 for such thick sections.
+    """
+
+    seed: int
+    shape: Zyx
+    voxel_size: tuple[float, float, float] = (10.0, 10.0, 10.0)
+    scale: float = 1.0
+    noise: float = 5.0
+    section_shift: float | None = None
+    section_contrast: float | None = None
+    _key: np.uint64 = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise ValueError(f"a phantom needs at least one voxel on each of three axes, not {self.shape}")
+        if len(self.voxel_size) != 3 or not all(1.0 <= v <= 100.0 for v in self.voxel_size):
+            raise ValueError(f"a phantom has voxels of 1 to 100 nm on each axis (z, y, x), not {self.voxel_size}")
+        if not 0.25 <= self.scale <= 8.0:
+            raise ValueError(f"the scale of a phantom is 0.25 to 8, not {self.scale}")
+        object.__setattr__(self, "_key", np.uint64(scramble(np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF) + np.uint64(1))))
+
+    @property
+    def box(self) -> Box:
+        """All voxels."""
+        return Box.of_shape(self.shape)
+
+    def labels(self, box: Box) -> np.ndarray:
+        """Neurite of every voxel of ``box``: (z, y, x) uint64, ids below 2^63, never 0."""
+        return self._render(box, LABELS_ONLY)[0]
+
+    def image(self, box: Box) -> np.ndarray:
+        """Grey levels of ``box``: (z, y, x) uint8."""
+        return self._render(box, IMAGE_TOO)[1]
+
+    def both(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
+        """Image and labels of ``box`` in one go, for less than the sum."""
+        labels, image = self._render(box, IMAGE_TOO)
+        return image, labels
+
+    def mitochondria(self, box: Box) -> np.ndarray:
+        """1 inside mitochondria, 0 elsewhere: (z, y, x) uint8."""
+        return self._render(box, ORGANELLES)[1]
+
+    def affinities(self, box: Box) -> np.ndarray:
+        """The affinities of a perfect network: (3, z, y, x) uint8, 0 or 255.
+
+        Channel c at a voxel is the edge to the neighbour before it on axis c (z, y, x); the first plane of the volume on axis
+        c is 0.
+        """
+        wide = box.grown((1, 1, 1), (0, 0, 0)).clipped(self.box)
+        labels = self.labels(wide)
+        inner = box.slices_in(wide)
+        out = np.zeros((3, *box.shape), np.uint8)
+        for axis in range(3):
+            here = list(inner)
+            first = 1 if inner[axis].start == 0 else 0
+            if box.shape[axis] <= first:
+                continue
+            here[axis] = slice(inner[axis].start + first, inner[axis].stop)
+            before = list(here)
+            before[axis] = slice(here[axis].start - 1, here[axis].stop - 1)
+            to = [slice(None)] * 3
+            to[axis] = slice(first, None)
+            out[(axis, *to)] = np.where(labels[tuple(here)] == labels[tuple(before)], 255, 0)
+        return out
+
+    def _render(self, box: Box, what: int) -> tuple[np.ndarray, np.ndarray]:
+        if not self.box.contains(box):
+            raise ValueError(f"the phantom holds {self.box} (zyx voxels); {box} reaches outside it")
+        labels = np.zeros(box.shape, np.uint64)
+        image = np.zeros(box.shape if what != LABELS_ONLY else (0, 0, 0), np.uint8)
+        if box.voxels == 0:
+            return labels, np.zeros(box.shape, np.uint8)
+        voxel = np.array(self.voxel_size, np.float64)
+        brick = np.maximum(1, np.rint(_BRICK_NM / voxel)).astype(np.int64)
+        coarse_sections = self.voxel_size[0] >= 2 * self.voxel_size[1]
+        shift = self.section_shift if self.section_shift is not None else (6.0 if coarse_sections else 0.0)
+        contrast = self.section_contrast if self.section_contrast is not None else (0.06 if coarse_sections else 0.01)
+        look = np.array([0.5 * (self.voxel_size[1] + self.voxel_size[2]), self.noise, shift, contrast, 60 * contrast])
+        levels = _LEVELS.copy()
+        levels[:, [0, 2, 3]] *= self.scale
+        octaves = _OCTAVES * self.scale
+        frames = np.stack([_rotation(0.5, 1.1, 0.3), _rotation(0.9, 0.4, 0.7)])
+        reach = _REACH * self.scale
+        sway = octaves[:, 1].sum()
+        for tile in _tiles(box, brick * _TILE_BRICKS):
+            centre = None
+            low, high = self._bounds(tile, voxel, octaves, sway)
+            capsules, names = gather(self._key, levels, frames, low, high, reach)
+            mitos, mito_names = mitochondria_of(capsules, names)
+            part = tile.clipped(box)
+            inner = part.slices_in(box)
+            out = np.empty(part.shape, np.uint64)
+            grey = np.zeros(part.shape if what != LABELS_ONLY else (0, 0, 0), np.uint8)
+            render(
+                self._key, octaves, frames, levels, voxel, brick, look, capsules, names, mitos, mito_names,
+                np.array(part.origin), np.array(part.stop), what, out, grey,
+            )  # fmt: skip
+            labels[inner] = out
+            if what != LABELS_ONLY:
+                image[inner] = grey
+        return labels, image
+
+    def _bounds(self, tile: Box, voxel: np.ndarray, octaves: np.ndarray, sway: float) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(tile.origin) * voxel - sway, np.array(tile.stop) * voxel + sway
+
+
+def _tiles(box: Box, size: Sequence[int]) -> Iterator[Box]:
+    """The tiles of a lattice anchored at the volume's first voxel that touch ``box``."""
+    counts = [range(a // s, -(-b // s)) for a, b, s in zip(box.origin, box.stop, size, strict=True)]
+    for i in counts[0]:
+        for j in counts[1]:
+            for k in counts[2]:
+                yield Box(start=[n * int(s) for n, s in zip((i, j, k), size, strict=True)], size=[int(s) for s in size])
+
+
+def fill(phantom: Phantom, image: Volume | None, labels: Volume | None, block_shape: Zyx) -> None:
+    """Write the phantom into open volumes block by block (either may be None); the caller creates and syncs them.
+
+    ``block_shape`` (zyx voxels) must be a multiple of the volumes' chunks, or cover them.
+    """
+    grid = BlockGrid(phantom.box, block_shape)
+    for volume in (image, labels):
+        if volume is None:
+            continue
+        if volume.shape != phantom.shape:
+            raise ValueError(f"{volume.uri} holds {volume.shape} voxels (zyx), the phantom {phantom.shape}")
+        if volume.chunk is not None:
+            grid.require_chunks(volume.chunk)
+    for block in grid:
+        if image is None:
+            grey, ids = None, phantom.labels(block.core)
+        else:
+            grey, ids = phantom.both(block.core)
+        if image is not None and grey is not None:
+            image.write(block.core, grey)
+        if labels is not None:
+            labels.write(block.core, ids.astype(labels.dtype, copy=False))
