@@ -1,0 +1,1 @@
+"""Where flows run: the Prefect server, work pools, schedules."""

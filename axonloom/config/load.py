@@ -71,14 +71,14 @@ def known_keys(model: type[BaseModel] = Configuration, prefix: str = "") -> dict
     """Every key of the configuration in dotted form, with the model of those that are sections."""
     found: dict[str, type[BaseModel] | None] = {}
     for name, field in model.model_fields.items():
-        section = _section(field.annotation)
+        section = section_of(field.annotation)
         found[prefix + name] = section
         if section is not None:
             found.update(known_keys(section, f"{prefix}{name}."))
     return found
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
+def section_of(annotation: Any) -> type[BaseModel] | None:
     """The settings model behind an annotation, also behind ``| None``."""
     candidates = (annotation, *getattr(annotation, "__args__", ()))
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

@@ -18,10 +18,10 @@ class AugmentSettings(Settings):
     """How a training sample is changed, so that the network learns what does not matter."""
 
     flip: bool = Field(default=True, description="Mirror along z, y and x, each in half of the samples.")
-    transpose: Literal["none", "xy", "all"] = Field(
-        default="xy",
+    transpose: Literal["auto", "none", "xy", "all"] = Field(
+        default="auto",
         description="Exchange axes: 'xy' swaps y and x in half of the samples; 'all' uses every order of the three axes, "
-        "which is right only for isotropic voxels and imaging.",
+        "which is right only for isotropic volumes; 'auto' decides by the voxel size ('xy' where it is not known).",
     )
     intensity: Probability = Field(
         default=0.75, description="Share of samples whose brightness, contrast and gamma change (0 to 1)."
@@ -91,8 +91,9 @@ class TrainSettings(Settings):
         ge=0,
         description="Voxels by which labels are drawn back from each other before affinities are computed.",
     )
-    erosion_across_sections: bool = Field(
-        default=False, description="Draw labels back along z too; for isotropic volumes."
+    erosion_across_sections: bool | None = Field(
+        default=None,
+        description="Draw labels back along z too; when not given, for volumes whose voxel size is known to be isotropic.",
     )
     ignore_zero: bool = Field(
         default=False,

@@ -1,0 +1,53 @@
+"""``axonloom init`` and ``axonloom config``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from axonloom.chain import Chain
+from axonloom.config.template import template
+from cli import exit_codes
+from cli.options import AsJson, ConfigFile, Overrides
+from cli.running import complaints, configuration_of, console, sentences
+
+config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the new project goes.")],
+) -> None:
+    """Write a commented configuration into a new project folder."""
+    path = folder / "axonloom.yaml"
+    if path.exists():
+        complaints.print(f"[red]error:[/red] {path} exists; edit it, or name another folder")
+        raise typer.Exit(exit_codes.BAD_INPUT)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(template())
+    console.print(f"wrote {path}: set volumes.image.path and volumes.labels.path in it, then")
+    console.print(f"  axonloom config check {path}\n  axonloom train {path}\n  axonloom run {path}")
+
+
+@config_app.command("check")
+def check(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a configuration and open the volumes that it names; run nothing."""
+    configuration = configuration_of(config, overrides or [])
+    with sentences():
+        found = _volumes(Chain(configuration))
+    if as_json:
+        print(json.dumps({"configuration": configuration.model_dump(mode="json"), "volumes": found}))
+        return
+    for name, facts in found.items():
+        console.print(f"{name}: {facts['uri']} {facts['axes']} {facts['shape']} {facts['dtype']}", markup=False)
+    console.print("the configuration is good")
+
+
+def _volumes(chain: Chain) -> dict[str, dict[str, object]]:
+    from axonloom.stages.inputs import open_configured
+
+    volumes = chain.configuration.volumes
+    given = {"image": volumes.image, "labels": volumes.labels, "affinities": volumes.affinities, "mask": volumes.mask}
+    return {name: open_configured(settings).describe() for name, settings in given.items() if settings is not None}

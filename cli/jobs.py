@@ -1,0 +1,90 @@
+"""The jobs: each command runs the flow of the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
+from axonloom.stage import StagePlan
+from cli.options import ConfigFile, On, Overrides, with_place
+from cli.running import configuration_of, console, run_flow
+
+
+def run_job(job: str, configuration: Configuration) -> Any:
+    """Run a job's flow with progress; what it made is printed."""
+    module, stages = JOBS[job]
+
+    def flow(given: Configuration) -> Any:
+        # Only here: the flows import Prefect, which `--help` and `info` do without.
+        return getattr(import_module(f"flows.{module}"), module)(given)
+
+    result = run_flow(job, flow, configuration, stages)
+    for name, value in (result or {}).items():
+        if isinstance(value, str | int | float):
+            console.print(f"  {name}: {round(value, 4) if isinstance(value, float) else value}")
+    return result
+
+
+def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
+    return (chain.infer,)
+
+
+def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
+    return chain.fragment, chain.join, chain.graph
+
+
+def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
+    return chain.agglomerate, chain.pool
+
+
+def _apply_stages(chain: Chain) -> Iterable[StagePlan]:
+    return chain.apply, *chain.pyramid
+
+
+def _merge_stages(chain: Chain) -> Iterable[StagePlan]:
+    return *_pool_stages(chain), *_apply_stages(chain)
+
+
+def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:
+    return (chain.contingency,)
+
+
+#: Job -> flow (module and function of one name), and the stages whose progress it shows.
+JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
+    "run": ("reconstruct", lambda chain: chain.stages()),
+    "train": ("train", lambda chain: ()),
+    "infer": ("infer", _infer_stages),
+    "segment": ("segment", _segment_stages),
+    "merge": ("merge", _merge_stages),
+    "pool": ("pool", _pool_stages),
+    "apply": ("apply", _apply_stages),
+    "evaluate": ("evaluate", _evaluate_stages),
+}
+
+HELP = {
+    "run": "Images (or affinities) to a segmentation: infer, segment, merge, and evaluate where there are labels.",
+    "train": "Images and labels to a network. A stopped run goes on from its last checkpoint.",
+    "infer": "Images to affinities.",
+    "segment": "Affinities to fragments and their region graph.",
+    "merge": "Fragments to the segmentation: agglomerate, pool, apply.",
+    "pool": "Fragments to the table of segment ids (the first half of merge).",
+    "apply": "The table to the segmentation (the second half of merge).",
+}
+
+
+def add_jobs(app: typer.Typer) -> None:
+    """One command a job."""
+    for job, text in HELP.items():
+        app.command(job, help=text)(_command(job))
+
+
+def _command(job: str) -> Callable[..., None]:
+    def command(config: ConfigFile = None, overrides: Overrides = None, on: On = None) -> None:
+        run_job(job, configuration_of(config, with_place(overrides, on)))
+
+    return command

@@ -1,0 +1,35 @@
+"""The command ``axonloom``."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.configuring import config_app, init
+from cli.demonstrating import demo
+from cli.evaluating import evaluate
+from cli.informing import info
+from cli.jobs import add_jobs
+from cli.reporting import status
+from cli.running import require_terminal_encoding
+
+app = typer.Typer(
+    name="axonloom",
+    help="Electron-microscopy volumes in, neurons out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(init)
+add_jobs(app)
+app.command()(evaluate)
+app.command()(status)
+app.command()(info)
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Run the command line."""
+    require_terminal_encoding()
+    app()

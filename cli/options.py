@@ -1,0 +1,26 @@
+"""Arguments that many commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="YAML file; `axonloom init DIR` writes a commented one.", show_default=False),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as merge.threshold=0.4. Any number of times."),
+]
+On = Annotated[
+    str | None, typer.Option("--on", metavar="local|dask", help="Where batches run (compute.on).", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def with_place(overrides: list[str] | None, on: str | None) -> list[str]:
+    """``--on`` is short for ``--set compute.on=``."""
+    return [*(overrides or []), *([f"compute.on={on}"] if on else [])]

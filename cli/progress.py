@@ -1,0 +1,69 @@
+"""Progress bars from the ledger: they show what is on disk, whoever computes it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from axonloom.stage import StagePlan
+
+INTERVAL = 0.5
+
+
+@contextmanager
+def stage_progress(plans: Sequence[StagePlan], console: Console) -> Iterator[None]:
+    """Bars for the stages, one a stage, shown as each begins; a line a finished stage where there is no terminal."""
+    stop = threading.Event()
+    painter = threading.Thread(target=_paint, args=(plans, console, stop), daemon=True)
+    painter.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        painter.join()
+
+
+def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        begun: dict[int, tuple[int, int, float]] = {}
+        told: set[int] = set()
+        while True:
+            ending, looked = stop.is_set(), time.monotonic()
+            for k, plan in enumerate(plans):
+                if k in told or not plan.ledger.folder.is_dir():
+                    continue
+                done = len(plan.ledger.read().done)
+                total = len(plan.grid)
+                if k not in begun:
+                    title = f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
+                    begun[k] = (bars.add_task(title, total=total, completed=done, rate=""), done, time.monotonic())
+                bar, before, since = begun[k]
+                rate = _rate(plan, done - before, time.monotonic() - since)
+                bars.update(bar, completed=done, rate=rate)
+                if done == total:
+                    told.add(k)
+                    if not console.is_terminal:
+                        console.print(f"{plan.stage}: {total} blocks done{' at ' + rate if rate else ''}")
+            if ending:
+                return
+            # A large ledger takes time to read: looking must stay a small share of the work.
+            stop.wait(max(INTERVAL, 20 * (time.monotonic() - looked)))
+
+
+def _rate(plan: StagePlan, blocks: int, seconds: float) -> str:
+    if blocks < 1 or seconds < 1 or len(plan.grid) == 1:
+        return ""
+    z, y, x = plan.grid.region.shape
+    return f"{blocks / len(plan.grid) * z * y * x / 1e6 / seconds:.2f} Mvox/s"

@@ -1,0 +1,156 @@
+"""Running a flow for someone at a terminal: server, progress, log file, and one sentence at the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import ConfigurationError, load_configuration
+from axonloom.geometry import BlockAlignmentError
+from axonloom.ledger import LedgerError
+from axonloom.lease import LeaseHeldError
+from axonloom.runner import LeaseLostError, Stopped
+from axonloom.stage import StageError
+from axonloom.transient import is_full_disk
+from axonloom.volumes import VolumeError
+from axonloom.workspace import WorkspaceError
+from cli import exit_codes
+
+BAD_INPUT_ERRORS = (
+    ConfigurationError,
+    VolumeError,
+    StageError,
+    BlockAlignmentError,
+    WorkspaceError,
+    LedgerError,
+)
+
+console = Console(highlight=False, soft_wrap=True)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def configuration_of(path: Path | None, overrides: list[str]) -> Configuration:
+    """The checked configuration; bad input ends the program with its sentence."""
+    with sentences():
+        return load_configuration(path, overrides)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn errors that a user can mend into one sentence and an exit code; a traceback stays for a bug."""
+    try:
+        yield
+    except BAD_INPUT_ERRORS as error:
+        complaints.print(f"[red]error:[/red] {_escaped(error)}")
+        raise typer.Exit(exit_codes.BAD_INPUT) from None
+
+
+def run_flow(
+    job: str,
+    flow: Callable[[Configuration], Any],
+    configuration: Configuration,
+    stages: Callable[[Chain], Any],
+) -> Any:
+    """Run a flow to its end and return what it returned; other endings leave the program with their exit code.
+
+    ``stages`` gives the plans that the job goes through, for the progress bars; it is called first, so that bad input is
+    found before a server is started.
+    """
+    with sentences():
+        plans = list(stages(Chain(configuration)))
+    # Only here: Prefect takes seconds to import, and bad input should not.
+    from prefect.exceptions import TerminationSignal
+
+    from cli.progress import stage_progress
+    from deployments.server import ServerError, prefect_server, ui_url
+    from tasks.run_stage import StageFailedError
+    from tasks.stopping import clear_stop
+
+    log = _log_to_file(configuration.workspace, job)
+    clear_stop()
+    begin = time.monotonic()
+    try:
+        with sentences(), prefect_server() as url, _graceful_interrupt():
+            console.print(f"{job}: watch it at {ui_url(url)} (log: {log})")
+            with stage_progress(plans, console):
+                result = flow(configuration)
+    except StageFailedError as error:
+        for block, trace in list(error.report.failed.items())[:3]:
+            complaints.print(f"block {block}:\n{_escaped(trace.rstrip())}")
+        complaints.print(f"[red]some blocks failed:[/red] {_escaped(error)}; run again to try just those (log: {log})")
+        raise typer.Exit(exit_codes.SOME_BLOCKS_FAILED) from None
+    except ServerError as error:
+        complaints.print(f"[red]error:[/red] {_escaped(error)}")
+        raise typer.Exit(exit_codes.RESUMABLE) from None
+    except (Stopped, LeaseLostError, LeaseHeldError) as error:
+        complaints.print(f"[yellow]stopped:[/yellow] {_escaped(error)}")
+        raise typer.Exit(exit_codes.RESUMABLE) from None
+    except (KeyboardInterrupt, TerminationSignal):
+        complaints.print(f"[yellow]stopped:[/yellow] {job} was interrupted; run the same command again to go on")
+        raise typer.Exit(exit_codes.RESUMABLE) from None
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        complaints.print(f"[yellow]stopped:[/yellow] the disk is full ({error}); make room and run again to go on")
+        raise typer.Exit(exit_codes.RESUMABLE) from None
+    console.print(f"{job}: done in {time.monotonic() - begin:.0f} s")
+    return result
+
+
+@contextmanager
+def _graceful_interrupt() -> Iterator[None]:
+    """The first Ctrl+C lets the blocks that are running finish; a second one does not wait for them."""
+    from tasks.stopping import request_stop, stop_requested
+
+    def stop(number: int, frame: Any) -> None:
+        if stop_requested():
+            raise KeyboardInterrupt
+        request_stop()
+        complaints.print("stopping after the blocks that are running (Ctrl+C again: at once)")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _log_to_file(workspace: Path, job: str) -> Path:
+    """One log file a process; the terminal keeps warnings and the progress bars."""
+    folder = workspace / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{os.getpid()}.log"
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("prefect.flow_runs", "prefect.task_runs", "axonloom"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        for shown in logger.handlers:
+            if shown is not handler and type(shown).__name__ == "PrefectConsoleHandler":
+                shown.setLevel(logging.WARNING)
+    for shown in logging.getLogger("prefect").handlers:
+        shown.setLevel(logging.WARNING)
+    return path
+
+
+def _escaped(error: object) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def require_terminal_encoding() -> None:
+    """Write what the terminal cannot show as question marks rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
