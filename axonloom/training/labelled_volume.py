@@ -1,0 +1,110 @@
+"""An image with labels, as training takes it, and the part of it that is kept for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from axonloom.geometry import Box, Zyx
+from axonloom.networks.normalisation import Normalisation
+from axonloom.volumes.volume import Volume
+
+
+@dataclass(frozen=True)
+class LabelledVolume:
+    """An image and the labels of its voxels.
+
+    Attributes
+    ----------
+    image : Volume
+        Grey levels, (z, y, x) or (c, z, y, x).
+    labels : Volume
+        Integers of the same zyx shape: an object's number, or 0 for none.
+    weight : float
+        How often a voxel of this volume is shown, relative to a voxel of the others.
+    region : Box or None
+        Use this part only.
+    held_out : Box or None
+        Keep this part for validation; it may also lie outside ``region``.
+    """
+
+    image: Volume
+    labels: Volume
+    weight: float = 1.0
+    region: Box | None = None
+    held_out: Box | None = None
+
+    @property
+    def box(self) -> Box:
+        return self.region or self.image.box
+
+    @property
+    def free(self) -> Box:
+        """The part to train on: without the held-out one where that is a slab at an end."""
+        box = self.box
+        kept = None if self.held_out is None else self.held_out.clipped(box)
+        if kept is None or kept.voxels == 0:
+            return box
+        for axis in range(3):
+            others = [i for i in range(3) if i != axis]
+            if any(kept.origin[i] > box.origin[i] or kept.stop[i] < box.stop[i] for i in others):
+                continue
+            start, end = list(box.origin), list(box.stop)
+            if kept.stop[axis] >= box.stop[axis]:
+                end[axis] = kept.origin[axis]
+            elif kept.origin[axis] <= box.origin[axis]:
+                start[axis] = kept.stop[axis]
+            return Box(start=start, end=[max(a, b) for a, b in zip(start, end, strict=True)])
+        return box
+
+    def identity(self) -> dict[str, Any]:
+        """What, changed, would give other samples; as plain JSON."""
+        boxes = [None if b is None else [*b.origin, *b.stop] for b in (self.region, self.held_out)]
+        return {"shape": list(self.image.shape), "weight": self.weight, "region": boxes[0], "held_out": boxes[1]}
+
+
+def hold_out(volume: LabelledVolume, fraction: float, patch: Zyx) -> LabelledVolume:
+    """The volume with the high end of its longest axis kept for validation.
+
+    ``fraction`` of that axis, and more where a patch would not fit, up to a quarter of the axis.
+    """
+    box = volume.box
+    axis = int(np.argmax(box.shape))
+    size = box.shape[axis]
+    depth = max(round(fraction * size), min(patch[axis], size // 4), 1)
+    start = list(box.origin)
+    start[axis] = box.stop[axis] - depth
+    return replace(volume, held_out=Box(start=start, end=box.stop))
+
+
+def is_isotropic(voxel_size: Sequence[float] | None) -> bool:
+    """Whether voxels are known to be about as deep as wide (within a quarter)."""
+    return voxel_size is not None and max(voxel_size) <= 1.25 * min(voxel_size)
+
+
+def measured_normalisation(volumes: Sequence[LabelledVolume]) -> Normalisation:
+    """The mean grey level, and twice the standard deviation, of the first volume's middle (at most 128 voxels an axis).
+
+    For images whose dtype does not say which grey levels occur; uint8 has the fixed default.
+    """
+    volume = volumes[0]
+    if all(each.image.dtype == np.uint8 for each in volumes):
+        return Normalisation()
+    start = [o + max(n - 128, 0) // 2 for o, n in zip(volume.box.origin, volume.box.shape, strict=True)]
+    grey = volume.image.read(Box(start=start, size=(128, 128, 128)).clipped(volume.box)).astype(np.float64)
+    grey = grey[np.isfinite(grey)]  # broken voxels are reported by training itself, with their place
+    if grey.size == 0 or grey.std() == 0:
+        return Normalisation(mean=float(grey[0]) if grey.size else 0.0, std=1.0)
+    return Normalisation(mean=float(grey.mean()), std=2 * float(grey.std()))
+
+
+def has_labels(labels: Volume, box: Box, planes: int = 64) -> bool:
+    """Whether a box holds a label above 0; reads slabs until one is found."""
+    for z in range(box.origin[0], box.stop[0], planes):
+        slab = Box(start=(z, *box.origin[1:]), end=(min(z + planes, box.stop[0]), *box.stop[1:]))
+        if (labels.read(slab) > 0).any():
+            return True
+    return False

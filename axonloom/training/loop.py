@@ -1,0 +1,284 @@
+"""Training, in stretches that end at a checkpoint and go on from it bit for bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from axonloom.config.train import TrainSettings
+from axonloom.geometry import Box
+from axonloom.networks.checkpoint import PREFIX, Checkpoint
+from axonloom.networks.checkpoint_folder import BEST, LAST, linked, newest_good, point, prune
+from axonloom.networks.presets import preset
+from axonloom.representations.affinity import Affinity
+from axonloom.training.labelled_volume import LabelledVolume, hold_out, is_isotropic, measured_normalisation
+from axonloom.training.loading import in_order
+from axonloom.training.loss_log import NAME, LossLog
+from axonloom.training.reproducible import available_cores, chosen_device, reproducible
+from axonloom.training.sampling import Sampler
+from axonloom.training.session import Session
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Where a training stands after an iteration.
+
+    Attributes
+    ----------
+    iteration, iterations : int
+        Done, and wanted.
+    loss, running_loss : float
+        Of this iteration, and a running mean.
+    validation_loss, best_validation_loss : float or None
+        Of the last validation, and the lowest so far.
+    learning_rate : float
+    seconds : float
+        Wall time of this stretch so far.
+    iterations_per_second, voxels_per_second : float
+        Over this stretch; voxels of patches.
+    checkpoint : Path or None
+        The folder, when this iteration wrote one.
+    skipped : tuple of str
+        A sentence for each damaged checkpoint that this stretch could not start from.
+    """
+
+    iteration: int
+    iterations: int
+    loss: float
+    running_loss: float
+    validation_loss: float | None
+    best_validation_loss: float | None
+    learning_rate: float
+    seconds: float
+    iterations_per_second: float
+    voxels_per_second: float
+    checkpoint: Path | None = None
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a stretch ended.
+
+    Attributes
+    ----------
+    status : {'finished', 'reached', 'stopped'}
+        All iterations are done; the stretch's goal is reached; or ``should_stop`` said so.
+    iteration, iterations : int
+        Done, and wanted.
+    checkpoint : Checkpoint
+        Of ``iteration``.
+    best : Path
+        Folder of the checkpoint with the lowest validation loss; the last one where nothing is validated.
+    """
+
+    status: Literal["finished", "reached", "stopped"]
+    iteration: int
+    iterations: int
+    checkpoint: Checkpoint
+    best: Path
+    training_loss: float | None
+    validation_loss: float | None
+    skipped: tuple[str, ...] = ()
+
+
+def train(
+    settings: TrainSettings,
+    volumes: Sequence[LabelledVolume],
+    folder: str | Path,
+    *,
+    until: int | None = None,
+    on_progress: Callable[[TrainingState], None] = lambda state: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainingResult:
+    """Train in ``folder``, from its newest good checkpoint or from the beginning, and leave a checkpoint.
+
+    On a CPU the weights at an iteration are the same bytes however often training was stopped, killed or split into
+    stretches before it, for the same settings, data, number of threads and version of torch.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    volumes : sequence of LabelledVolume
+        Without a held-out part of their own they get the one that ``settings.validation`` describes.
+    folder : path
+        Holds ``iteration_<number>``, the links ``best`` and ``last``, and ``loss.jsonl``. One process at a time.
+    until : int, optional
+        End this stretch after that many iterations (counted from the very first), with a checkpoint.
+    on_progress : callable
+        Called after every iteration, in this thread.
+    should_stop : callable
+        Asked after every iteration; true ends the stretch with a checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        The data or settings do not go together, or the loss is not finite.
+    CheckpointError
+        ``settings.start_from`` is no whole checkpoint.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    goal = settings.iterations if until is None else min(until, settings.iterations)
+    device = chosen_device(settings.device)
+    with reproducible(settings.threads or available_cores(), device):
+        start = Checkpoint.open(settings.start_from) if settings.start_from is not None else None
+        session = Session(settings, make_sampler(settings, volumes, start), device, start)
+        found = newest_good(folder)
+        if found.checkpoint is not None:
+            session.restore(found.checkpoint)
+        return _Stretch(settings, session, folder, found.checkpoint, found.skipped, on_progress).run(goal, should_stop)
+
+
+def make_sampler(
+    settings: TrainSettings, volumes: Sequence[LabelledVolume], start: Checkpoint | None = None
+) -> Sampler:
+    """The samples that a training with these settings draws from these volumes, also for looking at them."""
+    isotropic = bool(volumes) and all(is_isotropic(volume.image.voxel_size) for volume in volumes)
+    across = settings.erosion_across_sections
+    kind = Affinity(
+        erosion=settings.erosion,
+        erosion_across_sections=isotropic if across is None else across,
+        ignore_zero=settings.ignore_zero,
+        dice=settings.dice,
+    )
+    patch = settings.patch or preset(settings.preset).patch
+    low, high = kind.margin
+    needed = (patch[0] + low[0] + high[0], patch[1] + low[1] + high[1], patch[2] + low[2] + high[2])
+    region = settings.validation.region
+    split = []
+    for number, volume in enumerate(volumes):
+        if volume.held_out is not None:
+            split.append(volume)
+        elif region is not None:
+            kept = Box(start=region.start, end=region.stop)
+            split.append(replace(volume, held_out=kept) if number == 0 else volume)
+        elif settings.validation.fraction > 0:
+            split.append(hold_out(volume, settings.validation.fraction, needed))
+        else:
+            split.append(volume)
+    # A network that is trained further must see grey levels as before.
+    normalisation = start.normalisation if start is not None else measured_normalisation(split) if split else None
+    return Sampler(
+        split,
+        kind,
+        patch,
+        normalisation=normalisation,
+        augment=settings.augment,
+        seed=settings.seed,
+        least_labelled=settings.least_labelled,
+        cache=int(settings.cache * 1e9),
+    )
+
+
+class _Stretch:
+    """The loop, with its log, its checkpoints and its clock."""
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        session: Session,
+        folder: Path,
+        checkpoint: Checkpoint | None,
+        skipped: tuple[str, ...],
+        on_progress: Callable[[TrainingState], None],
+    ) -> None:
+        self.settings = settings
+        self.session = session
+        self.folder = folder
+        self.checkpoint = checkpoint
+        self.skipped = skipped
+        self.on_progress = on_progress
+        self.validates = any(volume.held_out is not None for volume in session.sampler.volumes)
+        self.log = LossLog(folder / NAME, session.iteration)
+        if checkpoint is not None:
+            self._link()  # the process may have died between the checkpoint and its links
+
+    def run(self, goal: int, should_stop: Callable[[], bool]) -> TrainingResult:
+        session, batch = self.session, self.settings.batch
+        stopped = False
+        samples = in_order(
+            session.sampler.sample,
+            session.iteration * batch,
+            max(goal, session.iteration) * batch,
+            self.settings.loaders,
+            ahead=2 * batch,
+        )
+        began, first = time.perf_counter(), session.iteration
+        try:
+            if self.checkpoint is None:
+                self._save()  # iteration 0: so that a stretch always has something to return to
+            while session.iteration < goal and not stopped:
+                loss = session.step(list(islice(samples, batch)))
+                stopped = should_stop()
+                self._after(loss, first, time.perf_counter() - began, last=stopped or session.iteration == goal)
+        finally:
+            samples.close()
+            self.log.close()
+        assert self.checkpoint is not None
+        finished = session.iteration >= self.settings.iterations
+        return TrainingResult(
+            status="finished" if finished else "stopped" if stopped else "reached",
+            iteration=session.iteration,
+            iterations=self.settings.iterations,
+            checkpoint=self.checkpoint,
+            best=linked(self.folder, BEST) or self.checkpoint.folder,
+            training_loss=session.running_loss,
+            validation_loss=session.validation_loss,
+            skipped=self.skipped,
+        )
+
+    def _after(self, loss: float, first: int, seconds: float, *, last: bool) -> None:
+        """Log, validate, save and report the iteration just done."""
+        session, settings = self.session, self.settings
+        rate = session.optimizer.param_groups[0]["lr"]
+        entry = {"iteration": session.iteration, "loss": loss, "learning_rate": rate, "seconds": round(seconds, 3)}
+        is_best = False
+        if self.validates and (
+            session.iteration % settings.validation.every == 0 or session.iteration == settings.iterations
+        ):
+            entry["validation_loss"] = session.validate()
+            is_best = session.best_iteration == session.iteration
+        self.log.append(entry)
+        saved = last or is_best or session.iteration % settings.checkpoint_every == 0
+        if saved:
+            self._save()
+        speed = (session.iteration - first) / max(seconds, 1e-9)
+        z, y, x = session.sampler.patch
+        self.on_progress(
+            TrainingState(
+                iteration=session.iteration,
+                iterations=settings.iterations,
+                loss=loss,
+                running_loss=session.running_loss or loss,
+                validation_loss=session.validation_loss,
+                best_validation_loss=session.best_loss,
+                learning_rate=rate,
+                seconds=seconds,
+                iterations_per_second=speed,
+                voxels_per_second=speed * settings.batch * z * y * x,
+                checkpoint=self.checkpoint.folder if saved and self.checkpoint is not None else None,
+                skipped=self.skipped,
+            )
+        )
+
+    def _save(self) -> None:
+        self.log.sync()
+        self.checkpoint = self.session.save(self.folder)
+        self._link()
+        prune(self.folder, self.settings.keep_checkpoints)
+
+    def _link(self) -> None:
+        """Let ``last`` and ``best`` lead to the newest good checkpoint and to the best of those that are there."""
+        assert self.checkpoint is not None
+        point(self.folder, LAST, self.checkpoint.folder)
+        if self.session.best_iteration is not None:
+            best = self.folder / f"{PREFIX}{self.session.best_iteration:08d}"
+        else:
+            best = self.checkpoint.folder
+        if best.is_dir():
+            point(self.folder, BEST, best)

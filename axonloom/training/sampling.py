@@ -1,0 +1,241 @@
+"""Training samples from labelled volumes: where they are cut, how they are changed, and what the network should say.
+
+A sample is a function of the seed and of its number alone. Neither the number of loading threads, nor an interruption,
+nor what was drawn before can change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from axonloom.config.train import AugmentSettings
+from axonloom.geometry import Box, Zyx
+from axonloom.networks.normalisation import Normalisation
+from axonloom.representations.representation import Representation
+from axonloom.training.augmentation import Turn, random_turn, vary_intensity
+from axonloom.training.errors import TrainingError
+from axonloom.training.labelled_volume import LabelledVolume, has_labels, is_isotropic
+from axonloom.volumes.volume import Volume
+
+TRAINING, VALIDATION = 0, 1  # streams of random numbers
+DRAWS = 50  # of a place for one sample, before the best of them is taken
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where a sample comes from: the number of the volume, the box read from it, and how it is turned afterwards."""
+
+    volume: int
+    box: Box
+    turn: Turn = field(default_factory=Turn)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the network sees, and should say.
+
+    Attributes
+    ----------
+    index : int
+    crop : Crop
+    image : float32 (channels, z, y, x), normalised
+    target, weight : float32 (channels, z, y, x) of the representation
+    """
+
+    index: int
+    crop: Crop
+    image: npt.NDArray[np.float32]
+    target: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+
+
+class Sampler:
+    """Samples of labelled volumes, by number.
+
+    Parameters
+    ----------
+    volumes : sequence of LabelledVolume
+    representation : Representation
+        Makes targets of labels, and says how many voxels around a patch that takes.
+    patch : (z, y, x)
+        Voxels that a sample shows.
+    normalisation : Normalisation
+    augment : AugmentSettings
+    seed : int
+    least_labelled : float
+        Places where a smaller share of the patch is labelled are drawn again, up to 50 times.
+    cache : int
+        Bytes of volumes that may be kept in memory whole.
+
+    Raises
+    ------
+    TrainingError
+        Shapes of image and labels differ, no voxel is labelled, or the patch does not fit.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[LabelledVolume],
+        representation: Representation,
+        patch: Zyx,
+        *,
+        normalisation: Normalisation | None = None,
+        augment: AugmentSettings | None = None,
+        seed: int = 0,
+        least_labelled: float = 0.0,
+        cache: int = 0,
+    ) -> None:
+        if not volumes:
+            raise TrainingError("there is nothing to train on: give at least one image with labels")
+        self.volumes = tuple(volumes)
+        self.representation = representation
+        self.patch = patch
+        self.normalisation = normalisation or Normalisation()
+        self.augment = augment or AugmentSettings()
+        self.seed = seed
+        self.least_labelled = least_labelled
+        self.low, self.high = representation.margin
+        self.read_shape = cast(Zyx, tuple(p + a + b for p, a, b in zip(patch, self.low, self.high, strict=True)))
+        self._check()
+        places = [self._places(volume) for volume in self.volumes]
+        share = np.array([v.weight * n for v, n in zip(self.volumes, places, strict=True)], dtype=np.float64)
+        if share.sum() <= 0:
+            raise TrainingError("all volumes have weight 0: nothing would be drawn")
+        self._share = np.cumsum(share / share.sum())
+        self._readers = []
+        for volume in self.volumes:
+            pair = (volume.image, volume.labels)
+            size = sum(v.nbytes for v in pair) * volume.box.voxels // max(volume.image.box.voxels, 1)
+            cached = size <= cache
+            cache -= size if cached else 0
+            self._readers.append(tuple(_Reader(v, volume.box if cached else None) for v in pair))
+
+    def sample(self, index: int) -> Sample:
+        """Training sample ``index`` (>= 0)."""
+        random = _random(self.seed, TRAINING, index)
+        crop, labels = self._draw(random)
+        image = np.ascontiguousarray(crop.turn.apply(self._image(crop)))
+        image = vary_intensity(self.normalisation.apply(image), random, self.augment)
+        return self._finished(index, crop, image, crop.turn.apply(labels))
+
+    def validation_sample(self, index: int) -> Sample:
+        """Sample ``index`` of those held out, unturned and unchanged; smaller than a patch where the held-out box is."""
+        kept = [i for i, volume in enumerate(self.volumes) if volume.held_out is not None]
+        if not kept:
+            raise TrainingError("no part of the data is held out to validate on")
+        number = kept[index % len(kept)]
+        held_out = cast(Box, self.volumes[number].held_out)
+        shape = tuple(min(n, s) for n, s in zip(held_out.shape, self.read_shape, strict=True))
+        random = _random(self.seed, VALIDATION, index)
+        crop = Crop(number, _random_box(random, held_out, cast(Zyx, shape)))
+        return self._finished(index, crop, self.normalisation.apply(self._image(crop)), self._labels(crop))
+
+    def _draw(self, random: np.random.Generator) -> tuple[Crop, np.ndarray]:
+        """A place that is labelled enough, or the best of those tried, and its labels."""
+        best: tuple[Crop, np.ndarray] | None = None
+        most = -1.0
+        for _ in range(DRAWS):
+            number = min(int(np.searchsorted(self._share, random.random(), side="right")), len(self.volumes) - 1)
+            volume = self.volumes[number]
+            turn = random_turn(random, self.augment, is_isotropic(volume.image.voxel_size))
+            shape = turn.source_shape(self.read_shape)
+            if any(n > size for n, size in zip(shape, volume.free.shape, strict=True)):
+                # A patch longer than wide may fit only unturned.
+                turn, shape = Turn(flips=turn.flips), self.read_shape
+            crop = Crop(number, _random_box(random, volume.free, shape), turn)
+            if volume.held_out is not None and crop.box.clipped(volume.held_out).voxels:
+                continue
+            labels = self._labels(crop)
+            labelled = np.count_nonzero(labels) / labels.size
+            if labelled > most:
+                best, most = (crop, labels), labelled
+            if labelled >= self.least_labelled:
+                break
+        if best is None:
+            raise TrainingError(
+                f"patches of {self.patch} voxels (zyx) hardly fit beside the part held out for validation; "
+                f"use a smaller patch or validation.region"
+            )
+        return best
+
+    def _finished(self, index: int, crop: Crop, image: np.ndarray, labels: np.ndarray) -> Sample:
+        target, weight = self.representation.targets(np.ascontiguousarray(labels))
+        inner = tuple(slice(a, n - b) for a, n, b in zip(self.low, labels.shape, self.high, strict=True))
+        cut = [np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)]
+        return Sample(index, crop, *cut)
+
+    def _image(self, crop: Crop) -> np.ndarray:
+        image = self._readers[crop.volume][0].read(crop.box)
+        return image if image.ndim == 4 else image[None]
+
+    def _labels(self, crop: Crop) -> np.ndarray:
+        labels = self._readers[crop.volume][1].read(crop.box)
+        return np.maximum(labels, 0) if labels.dtype.kind == "i" else labels
+
+    def _check(self) -> None:
+        channels = {volume.image.channels or 1 for volume in self.volumes}
+        if len(channels) > 1:
+            raise TrainingError(f"the images have different numbers of channels: {sorted(channels)}")
+        for volume in self.volumes:
+            image, labels = volume.image, volume.labels
+            if image.shape != labels.shape:
+                raise TrainingError(
+                    f"{labels.uri} has {labels.shape} voxels (zyx) but its image {image.uri} has {image.shape}; "
+                    "labels and image must cover the same voxels"
+                )
+            if labels.channels is not None or labels.dtype.kind not in "ui":
+                raise TrainingError(f"{labels.uri} does not hold labels: it must be one channel of integers")
+            for part in (volume.box, volume.held_out or volume.box):
+                if part.voxels == 0 or not image.box.contains(part):
+                    raise TrainingError(
+                        f"{image.uri} holds {image.box} (zyx voxels); the part {part} is empty or reaches outside"
+                    )
+            if self._places(volume) == 0:
+                fits = tuple(n - a - b for n, a, b in zip(volume.free.shape, self.low, self.high, strict=True))
+                raise TrainingError(
+                    f"a patch of {self.patch} voxels (zyx), with the {self.low} and {self.high} voxels that its targets "
+                    f"need below and above, does not fit in {volume.free} of {image.uri}; the largest patch there is {fits}"
+                )
+            if volume.held_out is not None and any(
+                n <= a + b for n, a, b in zip(volume.held_out.shape, self.low, self.high, strict=True)
+            ):
+                raise TrainingError(
+                    f"the part held out for validation, {volume.held_out}, is too thin to judge anything"
+                )
+            if not has_labels(labels, volume.free):
+                raise TrainingError(f"{labels.uri} has no labelled voxel in {volume.free}: all are 0")
+
+    def _places(self, volume: LabelledVolume) -> int:
+        """How many boxes of a sample's size the training part of a volume holds."""
+        return prod(max(n - s + 1, 0) for n, s in zip(volume.free.shape, self.read_shape, strict=True))
+
+
+class _Reader:
+    """Boxes of a volume, from memory where a ``cached`` part of it was asked for: read at first use."""
+
+    def __init__(self, volume: Volume, cached: Box | None) -> None:
+        self._volume = volume
+        self._box = cached
+        self._array: np.ndarray | None = None
+
+    def read(self, box: Box) -> np.ndarray:
+        if self._box is None or not self._box.contains(box):
+            return self._volume.read(box)
+        if self._array is None:
+            self._array = self._volume.read(self._box)
+        return self._array[(..., *box.slices_in(self._box))]
+
+
+def _random(seed: int, stream: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(stream, index))))
+
+
+def _random_box(random: np.random.Generator, within: Box, shape: Zyx) -> Box:
+    start = [o + int(random.integers(n - s + 1)) for o, n, s in zip(within.origin, within.shape, shape, strict=True)]
+    return Box(start=start, size=shape)

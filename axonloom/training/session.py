@@ -1,0 +1,208 @@
+"""One process's part of a training: the network and its optimizer, how they step, and how they are saved and restored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from axonloom.config.train import TrainSettings
+from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
+from axonloom.networks.normalisation import Normalisation
+from axonloom.networks.presets import preset
+from axonloom.networks.registry import build
+from axonloom.training.errors import TrainingError
+from axonloom.training.sampling import Sample, Sampler
+from axonloom.training.schedule import learning_rate
+
+SMOOTHING = 0.98  # of the running loss, per iteration
+# Settings that may change between stretches: they decide how long and how fast, not what is learned at an iteration.
+FREE = {"iterations", "checkpoint_every", "keep_checkpoints", "threads", "loaders", "cache", "device"}
+
+
+class Session:
+    """A network in training.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    sampler : Sampler
+    device : torch.device
+    start : Checkpoint or None
+        Begin with its weights (not its optimizer).
+    """
+
+    def __init__(
+        self, settings: TrainSettings, sampler: Sampler, device: torch.device, start: Checkpoint | None = None
+    ) -> None:
+        self.settings = settings
+        self.sampler = sampler
+        self.device = device
+        self.iteration = 0
+        self.running_loss: float | None = None
+        self.validation_loss: float | None = None
+        self.best_loss: float | None = None
+        self.best_iteration: int | None = None
+        chosen = preset(settings.preset)
+        self.architecture = chosen.architecture
+        self.window = chosen.window
+        self.parameters = {
+            **chosen.parameters,
+            "in_channels": sampler.volumes[0].image.channels or 1,
+            "out_channels": len(sampler.representation.channels),
+        }
+        torch.manual_seed(settings.seed)
+        network = build(self.architecture, **self.parameters)
+        if start is not None:
+            if (start.description.architecture, start.description.parameters) != (self.architecture, self.parameters):
+                raise TrainingError(
+                    f"{start.folder} holds another network than preset {settings.preset!r} with "
+                    f"{self.parameters['in_channels']} input and {self.parameters['out_channels']} output channels; "
+                    "choose the preset that it was trained with"
+                )
+            network.load_state_dict(start.weights())
+        self.network = network.to(device)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=settings.learning_rate)
+        self._validation: list[Sample] | None = None
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Weight decay acts on kernels, not on biases and scales."""
+        parameters = list(self.network.parameters())
+        return [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def step(self, samples: Sequence[Sample]) -> float:
+        """One iteration; returns its loss.
+
+        Raises
+        ------
+        TrainingError
+            The loss or its gradient is not a finite number: nothing was changed, and the samples are named.
+        """
+        rate = learning_rate(
+            self.iteration,
+            highest=self.settings.learning_rate,
+            warmup=self.settings.warmup,
+            iterations=self.settings.iterations,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        logits, loss = self._judged(samples)
+        loss.backward()
+        length = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
+        value = float(loss.detach())
+        if not (np.isfinite(value) and bool(torch.isfinite(length))):
+            raise TrainingError(self._blame(samples, logits, value))
+        self.optimizer.step()
+        self.iteration += 1
+        previous = value if self.running_loss is None else self.running_loss
+        self.running_loss = SMOOTHING * previous + (1 - SMOOTHING) * value
+        return value
+
+    def validate(self) -> float:
+        """Mean loss over the held-out crops, with the network as inference will use it."""
+        if self._validation is None:
+            self._validation = [self.sampler.validation_sample(i) for i in range(self.settings.validation.crops)]
+        self.network.eval()
+        with torch.no_grad():
+            losses = [float(self._judged([sample])[1]) for sample in self._validation]
+        self.validation_loss = sum(losses) / len(losses)
+        if self.best_loss is None or self.validation_loss < self.best_loss:
+            self.best_loss, self.best_iteration = self.validation_loss, self.iteration
+        return self.validation_loss
+
+    def save(self, folder: Path) -> Checkpoint:
+        """Write a checkpoint of this iteration."""
+        kind = self.sampler.representation
+        description = ModelDescription(
+            architecture=self.architecture,
+            parameters=self.parameters,
+            representation=kind.name,
+            representation_parameters=kind.parameters(),
+            channels=kind.channels,
+            normalisation=self.sampler.normalisation,
+            voxel_size=self.sampler.volumes[0].image.voxel_size,
+            patch=self.sampler.patch,
+            window=self.window,
+            iteration=self.iteration,
+            training_loss=self.running_loss,
+            validation_loss=self.validation_loss,
+            settings=self.settings.model_dump(mode="json"),
+        )
+        state = {
+            "iteration": self.iteration,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "running_loss": self.running_loss,
+            "validation_loss": self.validation_loss,
+            "best_loss": self.best_loss,
+            "best_iteration": self.best_iteration,
+            "data": json.dumps([volume.identity() for volume in self.sampler.volumes]),
+        }
+        return write_checkpoint(folder, description, self.network.state_dict(), state)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint that :meth:`save` wrote, as if nothing had happened in between.
+
+        Raises
+        ------
+        TrainingError
+            It was made with other settings or data.
+        """
+        self._require_same(checkpoint)
+        state = checkpoint.training_state()
+        self.network.load_state_dict(checkpoint.weights())
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        self.iteration = state["iteration"]
+        self.running_loss = state["running_loss"]
+        self.validation_loss = state["validation_loss"]
+        self.best_loss = state["best_loss"]
+        self.best_iteration = state["best_iteration"]
+
+    def _require_same(self, checkpoint: Checkpoint) -> None:
+        before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
+        changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
+        if changed:
+            raise TrainingError(
+                f"{checkpoint.folder} was trained with {changed[0]} = {before.get(changed[0])}, not {now[changed[0]]}; "
+                "use another folder for another training, or start_from to go on from its weights"
+            )
+        data = json.dumps([volume.identity() for volume in self.sampler.volumes])
+        if checkpoint.training_state()["data"] != data:
+            raise TrainingError(
+                f"{checkpoint.folder} was trained on volumes of other shapes, regions or weights; "
+                "use another folder, or start_from to go on from its weights"
+            )
+
+    def _judged(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+        image, target, weight = (
+            torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
+            for name in ("image", "target", "weight")
+        )
+        logits = self.network(image)
+        return logits, self.sampler.representation.loss(logits, target, weight)
+
+    def _blame(self, samples: Sequence[Sample], logits: Tensor, loss: float) -> str:
+        """Which sample made the loss useless, if one can be told from the others."""
+        # Batch normalisation carries a broken voxel into the other samples' logits, so the images are asked first.
+        guilty = [sample for sample in samples if not np.isfinite(sample.image).all()]
+        guilty = guilty or [s for s, own in zip(samples, logits, strict=True) if not bool(torch.isfinite(own).all())]
+        guilty = guilty or list(samples)
+        named = "; ".join(
+            f"sample {sample.index}, {sample.crop.box} of {self.sampler.volumes[sample.crop.volume].image.uri}"
+            for sample in guilty
+        )
+        return (
+            f"the loss or its gradient is not a finite number at iteration {self.iteration} (loss {loss}): {named}; look "
+            "for broken voxels there, or lower learning_rate; the last checkpoint is as it was"
+        )

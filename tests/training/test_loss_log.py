@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from math import isclose
+from pathlib import Path
+
+import pytest
+
+from axonloom.training.loss_log import LossLog, read_log
+from axonloom.training.schedule import learning_rate
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"iteration": 9, "lo', b'{"iteration": 9, "loss": 1}', b"\x00\x00\n", b"[1]\n", b""]
+)
+def test_a_torn_line_is_cut_away(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "loss.jsonl"
+    log = LossLog(path, 0)
+    for i in range(1, 9):
+        log.append({"iteration": i, "loss": i / 7})
+    log.close()
+    with path.open("ab") as file:
+        file.write(torn)
+    assert [entry["iteration"] for entry in read_log(path)] == list(range(1, 9))
+    log = LossLog(path, 5)
+    log.append({"iteration": 6, "loss": 0.5})
+    log.close()
+    assert read_log(path) == [{"iteration": i, "loss": i / 7} for i in range(1, 6)] + [{"iteration": 6, "loss": 0.5}]
+    assert [each.name for each in tmp_path.iterdir()] == ["loss.jsonl"]
+
+
+def test_no_log_is_an_empty_log(tmp_path: Path) -> None:
+    assert read_log(tmp_path / "loss.jsonl") == []
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    rates = [learning_rate(i, highest=2.0, warmup=10, iterations=110) for i in range(111)]
+    assert rates[:10] == sorted(rates[:10])
+    assert 0 < rates[0] < rates[9] < 2
+    assert rates[10] == 2
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert isclose(rates[60], 1.0)
+    assert rates[110] == 0
+    assert learning_rate(0, highest=1, warmup=0, iterations=1) == 1
+    assert learning_rate(999, highest=1, warmup=5, iterations=5) == 0
