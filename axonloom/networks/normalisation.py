@@ -35,7 +35,8 @@ class Normalisation:
         """The one that maps a dtype's whole range to -1..1; floating-point images are taken to hold 0..1."""
         kind = np.dtype(dtype)
         if kind.kind in "ui":
-            low, high = float(np.iinfo(kind).min), float(np.iinfo(kind).max)
+            range_of = np.iinfo(kind.name)
+            low, high = float(range_of.min), float(range_of.max)
         elif kind.kind == "f":
             low, high = 0.0, 1.0
         else:

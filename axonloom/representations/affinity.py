@@ -7,7 +7,6 @@ are those of PyTorch Connectomics' target option '2'.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -129,13 +128,13 @@ class Affinity:
         self.ignore_zero = ignore_zero
         self.dice = dice
 
-    @cached_property
+    @property
     def channels(self) -> tuple[str, ...]:
         if self.offsets == NEAREST:
             return ("z", "y", "x")
         return tuple("-".join(str(n) for n in offset) for offset in self.offsets)
 
-    @cached_property
+    @property
     def margin(self) -> tuple[Zyx, Zyx]:
         depth = self.erosion if self.erosion_across_sections else 0
         reach: Zyx = (depth, self.erosion, self.erosion)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from axonloom.config.train import TrainSettings
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
-from axonloom.networks.normalisation import Normalisation
 from axonloom.networks.presets import preset
 from axonloom.networks.registry import build
 from axonloom.training.errors import TrainingError
