@@ -42,6 +42,7 @@ class LedgerState:
     done : set of block indices
     failed : block index -> traceback of the last failure read; never a block that is done
     started : block index -> how often it was begun
+    completions : block index -> how often it was finished; more than once means work done twice
     seconds : time spent in finished blocks, summed over workers
     finished_at : unix times of the first and the last finished block, for rates; None when there is none
     """
@@ -124,6 +125,9 @@ class Ledger:
                 "covers": covered,
                 "done": _runs(state.done),
                 "failed": {str(b): text for b, text in state.failed.items()},
+                # Once begun and once done is the rule; only what differs is listed.
+                "started": {str(b): n for b, n in state.started.items() if n != 1 or b not in state.done},
+                "completions": {str(b): n for b, n in state.completions.items() if n != 1},
                 "seconds": state.seconds,
                 "finished_at": state.finished_at,
             },
@@ -142,7 +146,10 @@ class Ledger:
         )
         for first, last in content["done"]:
             state.done.update(range(first, last + 1))
+        state.started = dict.fromkeys(state.done, 1)
+        state.started.update((int(b), n) for b, n in content["started"].items())
         state.completions = dict.fromkeys(state.done, 1)
+        state.completions.update((int(b), n) for b, n in content["completions"].items())
         return state, dict(content["covers"])
 
     @staticmethod

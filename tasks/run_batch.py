@@ -8,15 +8,11 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.context import TaskRunContext
 from prefect.runtime import task_run
-from prefect.tasks import exponential_backoff
 
 from axonloom.runner import BatchReport, run_blocks
 from axonloom.stages.registry import open_stage
-from axonloom.transient import is_transient
+from tasks.retrying import JITTER, delays, may_pass
 from tasks.stopping import stop_requested
-
-#: Seconds before the first further try; each later one waits twice as long, with jitter.
-FIRST_DELAY = 2
 
 
 class BlocksFailedError(Exception):
@@ -38,22 +34,13 @@ def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return f"{parameters['stage']}-{parameters['fingerprint']}-{parameters['batch']}"
 
 
-def _may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Retry what may pass by itself; a block that raised a real error has been recorded and would raise it again."""
-    try:
-        state.result()
-    except Exception as error:  # noqa: BLE001 - whatever the task raised is looked at here
-        return is_transient(error)
-    return False
-
-
 @task(
     name="blocks",
     task_run_name="{stage} {batch}: blocks {first}-{last}",
     cache_key_fn=_cache_key,
     persist_result=True,
-    retry_condition_fn=_may_pass,
-    retry_jitter_factor=0.5,
+    retry_condition_fn=may_pass,
+    retry_jitter_factor=JITTER,
 )
 def run_batch(
     folder: str, stage: str, fingerprint: str, batch: int, first: int, last: int, done: list[int], retries: int
@@ -93,5 +80,5 @@ def configured(cache: Path, retries: int) -> Any:
     return run_batch.with_options(
         result_storage=cache.absolute(),
         retries=retries,
-        retry_delay_seconds=exponential_backoff(FIRST_DELAY),
+        retry_delay_seconds=delays(retries),
     )

@@ -72,6 +72,8 @@ def test_a_snapshot_and_the_tail_say_the_same_as_all_lines(tmp_path):
     with ledger.writer() as lines:
         for block in (0, 1, 2, 7):
             lines.done(block, 0.25)
+        for block in (7, 7, 9):
+            lines.started(block)
         lines.failed(9, "boom")
         ledger.compact()
         lines.done(9, 0.25)
@@ -81,6 +83,9 @@ def test_a_snapshot_and_the_tail_say_the_same_as_all_lines(tmp_path):
     plain = ledger.read()
     assert state.done == plain.done == {0, 1, 2, 7, 9}
     assert state.failed == plain.failed == {10: "again"}
+    assert state.started[7] == plain.started[7] == 2
+    assert state.started[9] == plain.started[9] == 1
+    assert state.completions == plain.completions
     assert state.seconds == plain.seconds == pytest.approx(1.25)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
-from axonloom.assembly.region_graph import read_edges
+from axonloom.assembly.edge_table import EdgeTable
 from axonloom.geometry import Block
 from axonloom.segmentation.agglomeration import agglomerate
 from axonloom.stage import Stage, StagePlan
+from axonloom.stages.graph import EDGES
 from axonloom.stages.inputs import stage_folder, stage_input
 
 DENDROGRAM = "dendrogram.parquet"
@@ -32,7 +32,7 @@ class AgglomerateStage(Stage):
         )
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        edges = read_edges(stage_folder(self.plan.inputs["graph"], self.plan.workspace))
-        dendrogram = agglomerate(edges, Fraction(self.plan.parameters["lowest"]))
+        edges = EdgeTable.read(stage_folder(self.plan.inputs["graph"], self.plan.workspace) / EDGES)
+        dendrogram = agglomerate(edges, self.plan.parameters["lowest"])
         dendrogram.write(self.plan.folder / DENDROGRAM)
         return {"merges": len(dendrogram)}

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from axonloom.assembly.faces import save_faces
-from axonloom.assembly.object_table import write_objects
+from axonloom.assembly.thresholds import threshold_to_uint8
 from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
-from axonloom.segmentation.fragments import block_fragments, halo, threshold_to_uint8
+from axonloom.segmentation.fragments import block_fragments, halo
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
 from axonloom.volumes import Volume, create_volume, open_volume
@@ -106,9 +105,9 @@ class FragmentStage(Stage):
         )
         self.fragments.write(block.core, found.labels)
         self.fragments.sync(block.core)
-        write_objects(objects_path(self.plan.folder, block.index), found.objects)
+        found.objects.write(objects_path(self.plan.folder, block.index))
         found.edges.write(edges_path(self.plan.folder, block.index))
-        save_faces(faces_path(self.plan.folder, block.index), found.faces)
+        found.faces.write(faces_path(self.plan.folder, block.index))
         return {"fragments": len(found.objects), "edges": len(found.edges)}
 
 
@@ -121,7 +120,7 @@ def edges_path(folder: Path, block: int) -> Path:
 
 
 def faces_path(folder: Path, block: int) -> Path:
-    return folder / "faces" / f"{block:08d}.npz"
+    return folder / "faces" / f"{block:08d}.parquet"
 
 
 def _smoothing(sigma: Decimal) -> str | None:

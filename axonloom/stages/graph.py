@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.faces import read_joins
-from axonloom.assembly.object_table import ObjectTable, read_objects
+from axonloom.assembly.join_table import read_joins
+from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import assemble
 from axonloom.geometry import Block
 from axonloom.stage import Stage, StagePlan
@@ -19,8 +19,11 @@ from axonloom.stages.join import joins_path
 from axonloom.stages.whole import one_block
 
 
+FRAGMENTS, EDGES, CANONICAL = "fragments.parquet", "edges.parquet", "canonical.parquet"
+
+
 class GraphStage(Stage):
-    """Writes ``fragments.parquet`` (canonical id, voxels), ``provisional.parquet`` and ``edges.parquet``."""
+    """Writes the fragments (canonical id, voxels), the edges, and the table from provisional to canonical ids."""
 
     name = "graph"
     version = 1
@@ -41,9 +44,11 @@ class GraphStage(Stage):
         join = stage_folder(self.plan.inputs["joins"], self.plan.workspace)
         blocks = range(len(StagePlan.load(fragment).grid))
         graph = assemble(
-            ObjectTable.concatenate([read_objects(objects_path(fragment, b)) for b in blocks]),
+            ObjectTable.concatenate([ObjectTable.read(objects_path(fragment, b)) for b in blocks]),
             EdgeTable.concatenate([EdgeTable.read(edges_path(f, b)) for b in blocks for f in (fragment, join)]),
             np.concatenate([read_joins(joins_path(join, b)) for b in blocks]),
         )
-        graph.write(self.plan.folder)
+        graph.fragments.write(self.plan.folder / FRAGMENTS)
+        graph.edges.write(self.plan.folder / EDGES)
+        graph.canonical.write(self.plan.folder / CANONICAL)
         return {"fragments": len(graph.fragments), "edges": len(graph.edges)}

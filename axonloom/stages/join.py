@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.faces import face_contacts, load_face, write_joins
+from axonloom.assembly.faces import BlockFaces, face_contacts
+from axonloom.assembly.join_table import write_joins
 from axonloom.geometry import Block, BlockGrid
-from axonloom.stage import Stage, StagePlan
+from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.fragment import edges_path, faces_path
 from axonloom.stages.inputs import stage_folder, stage_input
 
@@ -39,14 +40,15 @@ class JoinStage(Stage):
     def process(self, block: Block) -> Mapping[str, Any]:
         fragment = stage_folder(self.plan.inputs["fragments"], self.plan.workspace)
         tables, joins = [EdgeTable.empty()], [np.empty((0, 2), np.uint64)]
+        own = BlockFaces.read(faces_path(fragment, block.index))
         for axis in range(3):
             below = self.plan.grid.neighbour_below(block.index, axis)
             if below is None:
                 continue
-            edges, joined = face_contacts(
-                load_face(faces_path(fragment, below), axis, "high"),
-                load_face(faces_path(fragment, block.index), axis, "low"),
-            )
+            lower, upper = BlockFaces.read(faces_path(fragment, below)).high[axis], own.low[axis]
+            if lower is None or upper is None:
+                raise StageError(f"blocks {below} and {block.index} of {fragment} are neighbours, but one has no face there")
+            edges, joined = face_contacts(lower, upper, self.plan.grid.region.shape)
             tables.append(edges)
             joins.append(joined)
         edges = EdgeTable.concatenate(tables).aggregated()

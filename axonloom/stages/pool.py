@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from axonloom.assembly.dendrogram import Dendrogram
+from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import LookupTable, pool
-from axonloom.assembly.region_graph import read_fragments, read_provisional
+from axonloom.assembly.object_table import ObjectTable
 from axonloom.geometry import Block
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.agglomerate import DENDROGRAM
+from axonloom.stages.graph import CANONICAL, FRAGMENTS
 from axonloom.stages.inputs import stage_folder, stage_input
 
 LOOKUP = "lookup.arrow"
@@ -37,8 +39,8 @@ class PoolStage(Stage):
         dendrogram = Dendrogram.read(
             stage_folder(self.plan.inputs["dendrogram"], self.plan.workspace) / DENDROGRAM
         )
-        fragments = read_fragments(graph)
+        fragments = ObjectTable.read(graph / FRAGMENTS)
         segments = pool(fragments.ids, dendrogram, self.plan.parameters["threshold"])
-        table = LookupTable.composed(read_provisional(graph), fragments.ids, segments)
+        table = LookupTable.compose(IdMap.read(graph / CANONICAL), fragments.ids, segments)
         table.write(self.plan.folder / LOOKUP)
-        return {"segments": table.segments}
+        return {"segments": table.count}

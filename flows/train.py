@@ -1,0 +1,30 @@
+"""Images and labels to a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from axonloom.config.configuration import Configuration
+from axonloom.networks.checkpoint_folder import newest_good
+from tasks.run_stage import CACHE
+from tasks.training import configured, training_fingerprint
+
+
+@flow(name="train", flow_run_name="train {configuration.workspace.name}")
+def train(configuration: Configuration) -> dict[str, Any]:
+    """Train from checkpoint to checkpoint; one task run a stretch. A run that was killed goes on from its last good one."""
+    folder = configuration.workspace / "checkpoints"
+    identity = training_fingerprint(configuration)
+    stretch = configured(configuration.workspace / CACHE, configuration.compute.retries)
+    newest = newest_good(folder).checkpoint
+    reached = newest.iteration if newest is not None else 0
+    settings = configuration.train
+    result: dict[str, Any] = {}
+    step = settings.checkpoint_every
+    for until in [*range(step, settings.iterations, step), settings.iterations]:
+        # Checkpoints on disk are the truth: a cached stretch beyond the newest of them is trained again.
+        run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
+        result = run(configuration, str(folder.absolute()), identity, until)
+    return {"checkpoint": result["best"], "loss": result["loss"], "validation_loss": result["validation_loss"]}

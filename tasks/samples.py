@@ -1,0 +1,78 @@
+"""Sample slices of what a job made, as artifacts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from axonloom.assembly.segmentation_layer import SegmentationLayer
+from axonloom.chain import Chain
+from axonloom.geometry import Box
+from axonloom.pictures import affinity_rgb, colour_labels, overlay, panels, slice_image
+from axonloom.stage import StagePlan
+from axonloom.stages.inputs import open_configured, open_volume_input, stage_input
+from axonloom.volumes import Volume
+from tasks.artifacts import embedded, show_markdown
+
+#: Voxels of a slice, at most, along y and x.
+LARGEST = 384
+
+
+def middle_slice(shape: tuple[int, int, int]) -> Box:
+    """The middle of a volume: one section, at most :data:`LARGEST` voxels wide."""
+    z, y, x = shape
+    h, w = min(y, LARGEST), min(x, LARGEST)
+    return Box(start=(z // 2, (y - h) // 2, (x - w) // 2), size=(1, h, w))
+
+
+def show_affinities(chain: Chain) -> None:
+    """Image and affinities side by side."""
+    pictures, titles = _evidence(chain, middle_slice(chain.infer.grid.region.shape))
+    _show(chain.infer, pictures, titles)
+
+
+def show_fragments(chain: Chain) -> None:
+    """Image, affinities and fragments side by side."""
+    box = middle_slice(chain.fragment.grid.region.shape)
+    pictures, titles = _evidence(chain, box)
+    fragments = open_volume_input(stage_input(chain.fragment), chain.workspace)
+    _show(chain.fragment, [*pictures, colour_labels(fragments.read(box)[0])], [*titles, "fragments (as in blocks)"])
+
+
+def show_segmentation(chain: Chain) -> None:
+    """Image, affinities and segmentation side by side."""
+    box = middle_slice(chain.fragment.grid.region.shape)
+    _show(chain.apply, *segmentation_pictures(chain, box))
+
+
+def segmentation_pictures(chain: Chain, box: Box) -> tuple[list[np.ndarray], list[str]]:
+    """Pictures (RGB) of a section with their titles: image, affinities, segmentation."""
+    pictures, titles = _evidence(chain, box)
+    labels = SegmentationLayer.at(chain.layer).volume().read(box)[0]
+    image = _image(chain)
+    shown = colour_labels(labels) if image is None else overlay(image.read(box)[0], labels)
+    return [*pictures, shown], [*titles, "segmentation"]
+
+
+def _evidence(chain: Chain, box: Box) -> tuple[list[np.ndarray], list[str]]:
+    pictures, titles = [], []
+    image = _image(chain)
+    if image is not None:
+        pictures.append(slice_image(image.read(box)[0]))
+        titles.append("image")
+    affinities = open_volume_input(chain.fragment.inputs["affinities"], chain.workspace)
+    pictures.append(affinity_rgb(affinities.read(box)[:3, 0]))
+    titles.append("affinities")
+    return pictures, titles
+
+
+def _image(chain: Chain) -> Volume | None:
+    """The images, when they are of the shape of what is segmented."""
+    settings = chain.configuration.volumes.image
+    if settings is None:
+        return None
+    image = open_configured(settings)
+    return image if image.shape == chain.fragment.grid.region.shape and image.channels is None else None
+
+
+def _show(plan: StagePlan, pictures: list[np.ndarray], titles: list[str]) -> None:
+    show_markdown(plan, "sample", f"# {plan.stage}\n\n" + embedded(panels(pictures, titles), "Middle section"))

@@ -1,0 +1,182 @@
+"""The Prefect task that trains for one stretch, from checkpoint to checkpoint, and the artifacts that show it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
+from prefect.context import TaskRunContext
+
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import ConfigurationError
+from axonloom.networks.checkpoint import Checkpoint, CheckpointError
+from axonloom.networks.checkpoint_folder import BEST, checkpoint_paths, linked
+from axonloom.pictures import loss_curve
+from axonloom.provenance import fingerprint
+from axonloom.runner import Stopped
+from axonloom.stages.inputs import open_configured, volume_input
+from axonloom.training.labelled_volume import LabelledVolume
+from axonloom.training.loop import TrainingState, train
+from axonloom.training.loss_log import NAME, read_log
+from axonloom.training.session import FREE
+from axonloom.workspace import workspace_id
+from tasks.artifacts import INTERVAL, embedded
+from tasks.retrying import JITTER, delays, may_pass
+from tasks.stopping import stop_requested
+
+
+def training_volumes(configuration: Configuration) -> list[LabelledVolume]:
+    """The images and labels that a configuration trains on.
+
+    Raises
+    ------
+    ConfigurationError
+        One of them is not set.
+    VolumeError
+        One cannot be opened.
+    """
+    volumes = configuration.volumes
+    for name in ("image", "labels"):
+        if getattr(volumes, name) is None:
+            raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
+    assert volumes.image is not None
+    assert volumes.labels is not None
+    return [LabelledVolume(open_configured(volumes.image), open_configured(volumes.labels))]
+
+
+def training_fingerprint(configuration: Configuration) -> str:
+    """What decides the weights at an iteration: the settings that matter, and the data."""
+    volumes = configuration.volumes
+    assert volumes.image is not None
+    assert volumes.labels is not None
+    return fingerprint(
+        {
+            "train": configuration.train.model_dump(mode="json", exclude=set(FREE)),
+            "image": volume_input(volumes.image)["identity"],
+            "labels": volume_input(volumes.labels)["identity"],
+        }
+    )
+
+
+def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    return f"train-{parameters['identity']}-{parameters['until']}"
+
+
+@task(
+    name="train",
+    task_run_name="train to {until}",
+    cache_key_fn=_cache_key,
+    persist_result=True,
+    retry_condition_fn=may_pass,
+    retry_jitter_factor=JITTER,
+)
+def train_stretch(configuration: Configuration, folder: str, identity: str, until: int) -> dict[str, Any]:
+    """Train in ``folder`` to iteration ``until`` from its newest good checkpoint, and leave one there.
+
+    Raises
+    ------
+    Stopped
+        The process was asked to stop; a checkpoint was written first.
+    """
+    logger = get_run_logger()
+    artifacts = TrainingArtifacts(configuration.workspace, Path(folder))
+
+    def show(state: TrainingState) -> None:
+        artifacts.update(state)
+
+    result = train(
+        configuration.train,
+        training_volumes(configuration),
+        folder,
+        until=until,
+        on_progress=show,
+        should_stop=stop_requested,
+    )
+    for sentence in result.skipped:
+        logger.warning("%s", sentence)
+    artifacts.finish(result.iteration, result.iterations)
+    if result.status == "stopped":
+        raise Stopped(f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on")
+    logger.info("iteration %d of %d, loss %s", result.iteration, result.iterations, result.training_loss)
+    return {
+        "iteration": result.iteration,
+        "loss": result.training_loss,
+        "validation_loss": result.validation_loss,
+        "checkpoint": str(result.checkpoint.folder),
+        "best": str(result.best),
+    }
+
+
+def configured(cache: Path, retries: int) -> Any:
+    """:func:`train_stretch` with its results kept in ``cache`` and its retries."""
+    cache.mkdir(parents=True, exist_ok=True)
+    return train_stretch.with_options(
+        result_storage=cache.absolute(), retries=retries, retry_delay_seconds=delays(retries)
+    )
+
+
+class TrainingArtifacts:
+    """Progress, loss curve and checkpoint table of the training in a workspace."""
+
+    def __init__(self, workspace: Path, folder: Path) -> None:
+        self.folder = folder
+        self.key = f"axonloom-{workspace_id(workspace)[:8]}-train"
+        self._last = time.monotonic()
+
+    def update(self, state: TrainingState) -> None:
+        """Show the course so far, at most every few seconds."""
+        if time.monotonic() - self._last < INTERVAL and state.checkpoint is None:
+            return
+        self._last = time.monotonic()
+        create_progress_artifact(
+            100.0 * state.iteration / state.iterations, key=f"{self.key}-progress", description="iterations, percent"
+        )
+        self._curve(state.iteration, state.iterations)
+
+    def finish(self, iteration: int, iterations: int) -> None:
+        """The state at the end of a stretch, with the checkpoints on disk."""
+        create_progress_artifact(
+            100.0 * iteration / iterations, key=f"{self.key}-progress", description="iterations, percent"
+        )
+        self._curve(iteration, iterations)
+        create_table_artifact(
+            checkpoint_rows(self.folder), key=f"{self.key}-checkpoints", description="Checkpoints on disk"
+        )
+
+    def _curve(self, iteration: int, iterations: int) -> None:
+        log = read_log(self.folder / NAME)
+        if not log:
+            return
+        validation = [(e["iteration"], e["validation_loss"]) for e in log if "validation_loss" in e]
+        picture = loss_curve([e["iteration"] for e in log], [e["loss"] for e in log], validation)
+        create_markdown_artifact(
+            f"# Training: iteration {iteration} of {iterations}\n\n" + embedded(picture, "Loss"), key=f"{self.key}-loss"
+        )
+
+
+def checkpoint_rows(folder: Path) -> Sequence[dict[str, Any]]:
+    """One row a checkpoint: iteration, losses, path, sha256; damaged ones say so."""
+    best = linked(folder, BEST)
+    rows = []
+    for path in checkpoint_paths(folder):
+        iteration = int(re.sub(r"\D", "", path.name))
+        try:
+            found = Checkpoint.open(path)
+        except CheckpointError as error:
+            rows.append({"iteration": iteration, "loss": "", "validation loss": "", "sha256": str(error), "path": str(path)})
+            continue
+        rows.append(
+            {
+                "iteration": iteration,
+                "loss": found.description.training_loss,
+                "validation loss": found.description.validation_loss,
+                "sha256": found.identity()[:16],
+                "path": f"{path}{' (best)' if path.resolve() == best else ''}",
+            }
+        )
+    return rows

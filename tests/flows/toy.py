@@ -1,0 +1,48 @@
+"""A stage whose blocks take no time and fail on demand: what is tested is the orchestration around it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from axonloom.config.compute import ComputeSettings
+from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.stage import Stage, StagePlan
+from axonloom.stages.registry import STAGES
+from tasks.run_stage import run_stage
+
+STAGES["toy"] = "tests.flows.toy:ToyStage"
+
+
+class ToyStage(Stage):
+    """Writes one file a block. A file ``poison-N`` in the workspace makes block N raise, ``flaky-N`` once, for a passing reason."""
+
+    name = "toy"
+    version = 1
+
+    @classmethod
+    def planned(cls, workspace: Path, blocks: int, seconds: float = 0.0) -> StagePlan:
+        return StagePlan("toy", 1, {"seconds": seconds}, {}, BlockGrid(Box.of_shape((1, 1, blocks)), (1, 1, 1)), workspace)
+
+    def process(self, block: Block) -> Mapping[str, Any]:
+        workspace = self.plan.workspace
+        time.sleep(self.plan.parameters["seconds"])
+        if (workspace / f"poison-{block.index}").exists():
+            raise ValueError(f"block {block.index} is poisoned")
+        if (workspace / f"flaky-{block.index}").exists():
+            (workspace / f"flaky-{block.index}").unlink()
+            raise ConnectionResetError("the file server went away")
+        (self.plan.folder / f"{block.index}.out").write_text(str(os.getpid()))
+        return {}
+
+
+@flow
+def toy(workspace: str, blocks: int, compute: ComputeSettings, seconds: float = 0.0) -> dict[str, Any]:
+    """Run the toy stage."""
+    report = run_stage(ToyStage.planned(Path(workspace), blocks, seconds), compute)
+    return {"computed": report.computed, "done_before": report.done_before}
