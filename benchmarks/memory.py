@@ -1,0 +1,94 @@
+"""Peak memory of segment and merge against the size of the volume.
+
+    python -m benchmarks.memory [--block 64] [--sizes 64x128x128 128x128x128 256x128x128] [--json]
+
+For each size a fresh process runs every stage from affinities to the written segmentation, block by block, on one thread, and
+reports the peak of its resident memory above what the imports alone take. Affinities are those of a phantom with mistakes, so
+that the graph is one of real fragments. The graph grows with the volume; what must not is the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+MEASURE = """
+import json, resource, sys
+from pathlib import Path
+from axonloom.chain import Chain
+from axonloom.config.load import load_configuration
+from axonloom.lease import claim
+from axonloom.runner import run_blocks
+from axonloom.stages.layer_stage import LayerStage
+from axonloom.stages.registry import open_stage, stage_class
+
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+chain = Chain(load_configuration(Path(sys.argv[1])))
+plans = [chain.fragment, chain.join, chain.graph, chain.agglomerate, chain.pool, chain.apply, *chain.pyramid]
+for plan in plans:
+    stage_class(plan.stage)
+base, peaks = peak(), {}
+for plan in plans:
+    plan.save()
+    stage = open_stage(plan.folder)
+    if isinstance(stage, LayerStage):
+        stage.hold(claim(stage.layer.lease, plan.fingerprint))
+    stage.prepare()
+    assert not run_blocks(stage, range(len(plan.grid))).failed
+    peaks[plan.stage] = max(peaks.get(plan.stage, 0), peak() - base)
+graph = [json.loads(line) for path in chain.graph.ledger.folder.glob("*.jsonl") for line in path.open()]
+print(json.dumps({"base": base, "peaks": peaks, "edges": max(line.get("edges", 0) for line in graph)}))
+"""
+
+
+def measure(shape: tuple[int, int, int], block: int) -> dict[str, Any]:
+    """Peaks (bytes above the imports) after each stage for one volume."""
+    from axonloom.geometry import BlockGrid, Box
+    from axonloom.phantom import Phantom
+    from axonloom.volumes import create_volume
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        phantom = Phantom(seed=3, shape=shape)
+        volume = create_volume(
+            str(folder / "affinities.zarr"), shape=shape, dtype="uint8", channels=3, chunk=(block,) * 3,
+            voxel_size=phantom.voxel_size,
+        )  # fmt: skip
+        for each in BlockGrid(Box.of_shape(shape), (block,) * 3):
+            volume.write(each.core, phantom.degraded_affinities(each.core))
+        config = folder / "axonloom.yaml"
+        config.write_text(
+            "workspace: work\n"
+            "volumes: {affinities: {path: affinities.zarr}}\n"
+            f"blocks: {{shape: [{block}, {block}, {block}]}}\n"
+        )
+        done = subprocess.run([sys.executable, "-c", MEASURE, str(config)], check=True, capture_output=True, text=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--block", type=int, default=64)
+    parser.add_argument("--sizes", nargs="+", default=["64x128x128", "128x128x128", "256x128x128", "256x256x256"])
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    rows = []
+    for size in args.sizes:
+        z, y, x = map(int, size.split("x"))
+        found = measure((z, y, x), args.block)
+        rows.append({"shape": [z, y, x], "megavoxels": z * y * x / 1e6, **found})
+        if not args.json:
+            peaks = ", ".join(f"{stage} {peak / 2**20:.0f}" for stage, peak in found["peaks"].items())
+            print(f"{size:>12}  {z * y * x / 1e6:6.1f} Mvox  {found['edges']:>9} edges  MiB after: {peaks}", flush=True)
+    if args.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
