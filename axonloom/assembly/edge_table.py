@@ -1,0 +1,110 @@
+"""Contacts between labelled objects, as integers that add up to the same graph in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from axonloom.assembly.id_map import positions
+from axonloom.assembly.tables import read_table, write_table
+
+KIND = "axonloom edge table"
+FORMAT_VERSION = 1
+COLUMNS = ("a", "b", "sum", "count", "key")
+
+
+@dataclass(frozen=True)
+class EdgeTable:
+    """Edges of a region graph: five uint64 arrays of one length.
+
+    Attributes
+    ----------
+    a, b : uint64
+        The two objects, ``a < b``.
+    sum, count : uint64
+        Sum of the raw affinities (0..255 each) and number of the voxel pairs in contact.
+    key : uint64
+        The largest global edge index (3 x linear index of the voxel that stores the edge, plus its channel) of those
+        pairs. It breaks ties between equal scores; a maximum is associative, so it too adds up in any order.
+    """
+
+    a: np.ndarray
+    b: np.ndarray
+    sum: np.ndarray
+    count: np.ndarray
+    key: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            column = getattr(self, name)
+            if column.dtype != np.uint64 or column.shape != (len(self.a),):
+                raise ValueError(
+                    f"column {name} of an edge table is uint64 of shape ({len(self.a)},), not {column.dtype} {column.shape}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    @classmethod
+    def empty(cls) -> EdgeTable:
+        return cls(*(np.zeros(0, np.uint64) for _ in COLUMNS))
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[EdgeTable]) -> EdgeTable:
+        """All rows of several tables, one after another; add up equal edges with :meth:`aggregated`."""
+        if not tables:
+            return cls.empty()
+        return cls(*(np.concatenate([getattr(t, name) for t in tables]) for name in COLUMNS))
+
+    def taken(self, rows: np.ndarray) -> EdgeTable:
+        """The rows that an index or boolean array picks."""
+        return EdgeTable(*(getattr(self, name)[rows] for name in COLUMNS))
+
+    def aggregated(self) -> EdgeTable:
+        """One row an edge: sums and counts added, the largest key kept, sorted by (a, b), self-edges dropped."""
+        table = self.taken(self.a != self.b) if np.any(self.a == self.b) else self
+        if len(table) == 0:
+            return table
+        table = table.taken(_order(table.a, table.b))
+        first = np.flatnonzero(np.concatenate([[True], (table.a[1:] != table.a[:-1]) | (table.b[1:] != table.b[:-1])]))
+        return EdgeTable(
+            table.a[first],
+            table.b[first],
+            np.add.reduceat(table.sum, first),
+            np.add.reduceat(table.count, first),
+            np.maximum.reduceat(table.key, first),
+        )
+
+    def relabelled(self, old_ids: np.ndarray, new_ids: np.ndarray) -> EdgeTable:
+        """The rows with each ``old_ids[i]`` (ascending) replaced by ``new_ids[i]``; rows that become self-edges go.
+
+        Raises
+        ------
+        UnknownIdError
+            Names the first id that ``old_ids`` lacks.
+        """
+        a = new_ids[positions(old_ids, self.a, "the table of new ids")]
+        b = new_ids[positions(old_ids, self.b, "the table of new ids")]
+        apart = a != b
+        low, high = np.minimum(a, b)[apart], np.maximum(a, b)[apart]
+        return EdgeTable(low, high, self.sum[apart], self.count[apart], self.key[apart])
+
+    def write(self, path: Path) -> None:
+        write_table(path, pa.table({name: getattr(self, name) for name in COLUMNS}), KIND, FORMAT_VERSION)
+
+    @classmethod
+    def read(cls, path: Path) -> EdgeTable:
+        """Read what :meth:`write` wrote; raises TableError when the file is damaged or of a newer format."""
+        table = read_table(path, KIND, FORMAT_VERSION, COLUMNS)
+        return cls(*(table[name].to_numpy() for name in COLUMNS))
+
+
+def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The rows' order by (a, b)."""
+    if int(b.max()) < 2**32:
+        return np.argsort(a << np.uint64(32) | b, kind="stable")
+    return np.lexsort((b, a))

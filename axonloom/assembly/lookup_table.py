@@ -1,0 +1,205 @@
+"""From provisional fragments to segments: the table that turns all blocks' labels into one segmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from axonloom.assembly.dendrogram import Dendrogram
+from axonloom.assembly.id_map import IdMap, UnknownIdError, positions
+from axonloom.assembly.tables import TableError, require_stamp, stamped, write_atomically
+from axonloom.assembly.thresholds import Threshold
+from axonloom.assembly.union_find import canonical_positions
+
+KIND = "axonloom lookup table"
+FORMAT_VERSION = 1
+
+
+def pool(fragment_ids: np.ndarray, dendrogram: Dendrogram, threshold: Threshold) -> np.ndarray:
+    """The segment of each fragment at a threshold.
+
+    Parameters
+    ----------
+    fragment_ids : uint64 (n,)
+        Canonical ids of all fragments, ascending.
+    dendrogram : Dendrogram
+        The agglomeration of their region graph.
+    threshold : decimal of 0..1
+        Merges with at least this mean affinity are made.
+
+    Returns
+    -------
+    uint64 (n,)
+        Segment ids 1..m without gaps, in the order of the segments' smallest fragment ids.
+
+    Raises
+    ------
+    ThresholdError, UnknownIdError
+        The threshold lies below the dendrogram's lowest; the dendrogram is of other fragments.
+    """
+    n = dendrogram.merges_at(threshold)
+    a = positions(fragment_ids, dendrogram.a[:n], "the fragments")
+    b = positions(fragment_ids, dendrogram.b[:n], "the fragments")
+    smallest = canonical_positions(len(fragment_ids), a, b)
+    rank = np.cumsum(smallest == np.arange(len(smallest)), dtype=np.uint64)
+    return rank[smallest]
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """``ids[i]`` (uint64, ascending) belongs to ``segments[i]``, one of 1..``count``.
+
+    Segments are uint32 where ``count`` fits, else uint64: one choice for the whole volume. A table that was opened lies in
+    its file and takes memory only for the pages that are looked at.
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+    count: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The data type of the segmentation."""
+        return self.segments.dtype
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def compose(cls, canonical: IdMap, fragment_ids: np.ndarray, segments: np.ndarray) -> LookupTable:
+        """Provisional -> canonical -> segment, in one table.
+
+        Parameters
+        ----------
+        canonical : IdMap
+            From provisional to canonical fragment ids.
+        fragment_ids, segments : uint64 (n,)
+            Canonical ids, ascending, and the segment of each (see :func:`pool`).
+        """
+        count = int(segments.max()) if len(segments) else 0
+        dtype = np.uint32 if count < 2**32 else np.uint64
+        found = segments[positions(fragment_ids, canonical.targets, "the fragments")]
+        return cls(canonical.ids, found.astype(dtype), count)
+
+    def lookup(self, ids: np.ndarray) -> np.ndarray:
+        """Segments of fragment ids, in their shape; 0 stays 0.
+
+        Raises
+        ------
+        UnknownIdError
+            Names the first id that the table lacks.
+        """
+        flat = np.asarray(ids, np.uint64).ravel()
+        result = np.zeros(len(flat), self.dtype)
+        wanted = flat != 0
+        result[wanted] = self.segments[positions(self.ids, flat[wanted], "the lookup table")]
+        return result.reshape(np.shape(ids))
+
+    def write(self, path: Path) -> None:
+        """Write the table as an uncompressed Arrow IPC file, atomically."""
+        table = stamped(pa.table({"id": self.ids, "segment": self.segments}), KIND, FORMAT_VERSION)
+        metadata = {**(table.schema.metadata or {}), b"count": str(self.count).encode()}
+        batch = table.replace_schema_metadata(metadata).combine_chunks().to_batches(max_chunksize=max(1, len(self)))
+
+        def write(temporary: Path) -> None:
+            with (
+                pa.OSFile(str(temporary), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema.with_metadata(metadata)) as out,
+            ):
+                for part in batch:
+                    out.write_batch(part)
+
+        write_atomically(path, write)
+
+    @classmethod
+    def open(cls, path: Path) -> LookupTable:
+        """Map what :meth:`write` wrote into memory.
+
+        Raises
+        ------
+        TableError
+            The file is missing, damaged, or of a newer format; names the file.
+        """
+        path = Path(path)
+        try:
+            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            require_stamp(reader.schema, KIND, FORMAT_VERSION, path)
+            table = reader.read_all().combine_chunks()
+        except FileNotFoundError:
+            raise TableError(f"{path} is not there, but should hold the {KIND}") from None
+        except (pa.ArrowException, OSError) as error:
+            raise TableError(f"{path} is damaged or cut short ({KIND}): make it again ({error})") from error
+        ids, segments = table["id"].to_numpy(), table["segment"].to_numpy()
+        return cls(ids, segments, int((reader.schema.metadata or {})[b"count"]))
+
+
+def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:
+    """The segmentation of an array of provisional fragments: its shape, the table's dtype; 0 stays 0.
+
+    Raises
+    ------
+    UnknownIdError
+        Names an id that the table lacks.
+    """
+    flat = np.ascontiguousarray(labels, np.uint64).ravel()
+    out = np.empty(len(flat), table.dtype)
+    missing = _relabel(flat, table.ids, table.segments, out)
+    if missing >= 0:
+        raise UnknownIdError(
+            f"fragment {flat[missing]} is not in the lookup table ({len(table)} fragments): "
+            "the table was made from other fragments than these"
+        )
+    return out.reshape(np.shape(labels))
+
+
+@njit(nogil=True, cache=True)
+def _relabel(labels, ids, segments, out):
+    """Fill ``out``; returns where the first unknown label stands, or -1.
+
+    Each distinct label is searched for once and then kept in a small open-address table, so that only the pages of the
+    mapped file that hold this block's fragments are read.
+    """
+    bits = 12
+    known = np.zeros(1 << bits, np.uint64)
+    values = np.zeros(1 << bits, segments.dtype)
+    used = 0
+    last_label = np.uint64(0)
+    last_value = segments.dtype.type(0)
+    for i in range(len(labels)):
+        label = labels[i]
+        if label != last_label:
+            if label == np.uint64(0):
+                last_value = segments.dtype.type(0)
+            else:
+                mask = (1 << bits) - 1
+                slot = np.int64((label * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+                while known[slot] != label and known[slot] != np.uint64(0):
+                    slot = (slot + 1) & mask
+                if known[slot] == np.uint64(0):
+                    at = np.searchsorted(ids, label)
+                    if at == len(ids) or ids[at] != label:
+                        return i
+                    known[slot] = label
+                    values[slot] = segments[at]
+                    used += 1
+                last_value = values[slot]
+                if 2 * used > mask:
+                    bits += 1
+                    mask = (1 << bits) - 1
+                    more_known = np.zeros(1 << bits, np.uint64)
+                    more_values = np.zeros(1 << bits, segments.dtype)
+                    for k in range(len(known)):
+                        if known[k] != np.uint64(0):
+                            place = np.int64((known[k] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+                            while more_known[place] != np.uint64(0):
+                                place = (place + 1) & mask
+                            more_known[place] = known[k]
+                            more_values[place] = values[k]
+                    known, values = more_known, more_values
+            last_label = label
+        out[i] = last_value
+    return -1

@@ -1,0 +1,51 @@
+"""From the tables of all blocks to one region graph of the whole volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.object_table import ObjectTable
+from axonloom.assembly.union_find import canonical_ids
+
+
+@dataclass(frozen=True)
+class RegionGraph:
+    """The graph of all fragments, the same for any blocking except ``canonical``'s keys.
+
+    Attributes
+    ----------
+    fragments : ObjectTable
+        Canonical fragment ids (1 + the fragment's smallest linear voxel index), ascending, and their voxel counts.
+    edges : EdgeTable
+        One row a pair of fragments in contact, sorted by (a, b).
+    canonical : IdMap
+        From the provisional ids that the blocks wrote to canonical ones.
+    """
+
+    fragments: ObjectTable
+    edges: EdgeTable
+    canonical: IdMap
+
+
+def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> RegionGraph:
+    """Join what the block faces cut.
+
+    Parameters
+    ----------
+    objects : ObjectTable
+        The objects of all blocks, concatenated.
+    edges : EdgeTable
+        The interior edges of all blocks and the contacts across all faces, concatenated.
+    joins : uint64 (n, 2)
+        The joins across all faces, concatenated.
+    """
+    canonical = canonical_ids(objects.ids, joins)
+    return RegionGraph(
+        fragments=ObjectTable.summed(canonical, objects.voxels),
+        edges=edges.relabelled(objects.ids, canonical).aggregated(),
+        canonical=IdMap(objects.ids, canonical),
+    )

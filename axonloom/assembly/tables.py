@@ -1,0 +1,107 @@
+"""Tables as Parquet files that are either whole or not there.
+
+A table is written under a temporary name in the folder it belongs to, made durable, and only then given its name; the folder
+is made durable last. A reader therefore never meets half a table under a good name, whenever the writer was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+KIND = b"axonloom_kind"
+VERSION = b"format_version"
+
+
+class TableError(ValueError):
+    """A file that does not hold the table it should, said in one sentence."""
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, make it durable and rename it to ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        The final name; its folder is created when missing. A file of that name is replaced.
+    write : function of a Path
+        Writes the whole file; it is called once.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        write(temporary)
+        _make_durable(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _make_durable(path.parent)
+
+
+def _make_durable(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def stamped(table: pa.Table, kind: str, version: int) -> pa.Table:
+    """The table with its kind and format version in the schema's metadata."""
+    metadata = {**(table.schema.metadata or {}), KIND: kind.encode(), VERSION: str(version).encode()}
+    return table.replace_schema_metadata(metadata)
+
+
+def require_stamp(schema: pa.Schema, kind: str, version: int, path: Path) -> None:
+    """Refuse a file of another kind, or of a newer format than ``version``.
+
+    Raises
+    ------
+    TableError
+    """
+    metadata = schema.metadata or {}
+    found = metadata.get(KIND, b"").decode()
+    if found != kind:
+        raise TableError(f"{path} holds {found or 'something that axonloom did not write'}, not {kind}")
+    written = int(metadata[VERSION])
+    if written > version:
+        raise TableError(
+            f"{path} has format version {written}, this axonloom reads up to {version}: use the newer axonloom that wrote it"
+        )
+
+
+def write_table(path: Path, table: pa.Table, kind: str, version: int) -> None:
+    """Write a table as Parquet (zstd), atomically; ``kind`` says what it holds, ``version`` its format."""
+
+    def write(temporary: Path) -> None:
+        pq.write_table(stamped(table, kind, version), temporary, compression="zstd", compression_level=1)
+
+    write_atomically(path, write)
+
+
+def read_table(path: Path, kind: str, version: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table that :func:`write_table` wrote.
+
+    Raises
+    ------
+    TableError
+        The file is missing, damaged, of another kind or of a newer format; names the file.
+    """
+    path = Path(path)
+    try:
+        with pq.ParquetFile(path) as file:
+            require_stamp(file.schema_arrow, kind, version, path)
+            return file.read(columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise TableError(f"{path} is not there, but should hold {kind}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(
+            f"{path} is damaged or cut short ({kind}): delete it and run its block again ({error})"
+        ) from error
