@@ -1,0 +1,123 @@
+"""One block of prediction, the same bytes whatever the block.
+
+Why blocked equals whole: a voxel's value is sum(w_i p_i) / sum(w_i) over the windows that cover it. Those windows, their
+pixels and their weights belong to the volume (:class:`~axonloom.inference.lattice.WindowLattice`), so p_i and w_i are the
+same in every block. The only freedom left is the order in which float32 numbers are added. A block visits *all* windows that
+touch its core in lattice order and adds only the part inside the core; a voxel therefore receives exactly the windows that
+cover it, in lattice order, whichever block it lies in. Every step is one rounding a voxel, so no vector width, block edge
+or neighbour can change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from axonloom.geometry import Box, Zyx
+from axonloom.inference.blending import Blending, blending_weights
+from axonloom.inference.lattice import WindowLattice
+from axonloom.inference.predictor import Predictor
+from axonloom.inference.reflection import read_reflected
+from axonloom.volumes.volume import Volume, VolumeError
+
+
+def fixed_slots(indices: list[Zyx], batch: int) -> list[list[Zyx | None]]:
+    """Windows gathered into batches in which each has a place that depends on its lattice number alone.
+
+    Where a window stands in a batch can change the last bit of its result (vector tails and thread shares fall elsewhere),
+    so the place must not depend on which other windows a block happens to need. Empty places are None. The place is
+    (z + y + x) modulo ``batch``, which fills the places of any box of windows about evenly.
+    """
+    queues: list[list[Zyx]] = [[] for _ in range(batch)]
+    for index in indices:
+        queues[sum(index) % batch].append(index)
+    return [[q[i] if i < len(q) else None for q in queues] for i in range(max(map(len, queues), default=0))]
+
+
+def _outputs(
+    pixels: np.ndarray, read: Box, indices: list[Zyx], lattice: WindowLattice, predictor: Predictor
+) -> Iterator[tuple[Box, np.ndarray]]:
+    """Every window with its prediction, in lattice order; what a batch gives too early waits."""
+    waiting: dict[Zyx, np.ndarray] = {}
+    order = iter(indices)
+    due = next(order, None)
+    for batch in fixed_slots(indices, predictor.batch):
+        windows = np.zeros((predictor.batch, pixels.shape[0], *lattice.window), np.float32)
+        for slot, index in enumerate(batch):
+            if index is not None:
+                cut = lattice.window_at(index).slices_in(read)
+                windows[slot] = predictor.normalised(pixels[(slice(None), *cut)])
+        outputs = predictor.predict(windows)
+        waiting.update((index, outputs[slot]) for slot, index in enumerate(batch) if index is not None)
+        while due is not None and due in waiting:
+            yield lattice.window_at(due), waiting.pop(due)
+            due = next(order, None)
+
+
+def predict_block(
+    image: Volume, core: Box, lattice: WindowLattice, predictor: Predictor, blending: Blending = "gaussian"
+) -> np.ndarray:
+    """The prediction for one block.
+
+    Parameters
+    ----------
+    image : Volume
+        (z, y, x) or (c, z, y, x), any dtype the normalisation takes. Read once: the core and the windows around it.
+    core : Box
+        The voxels wanted, inside the image. Memory is about 4 (c + 2) bytes a voxel of it, plus the pixels read.
+    lattice : WindowLattice
+        Of the whole image.
+    predictor : Predictor
+        Gives values that mean 0..1.
+    blending : {"gaussian", "bump", "constant"}
+        Weights where windows overlap.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (c, z, y, x) of the core: the blended value clipped to 0..1, times 255, rounded to the nearest (half to even).
+
+    Raises
+    ------
+    VolumeError
+        The core reaches outside the image, or the network gave values that are not finite.
+    ValueError
+        The lattice is of another shape.
+    """
+    if lattice.volume_shape != tuple(image.shape):
+        raise ValueError(
+            f"the lattice covers {lattice.volume_shape} voxels (zyx), {image.uri} has {tuple(image.shape)}"
+        )
+    if core.voxels == 0 or not image.box.contains(core):
+        raise VolumeError(f"{image.uri} holds {image.box} (zyx voxels); {core} is not a block of it")
+    read = lattice.hull(core)
+    pixels = read_reflected(image, read)
+    weights = blending_weights(blending, lattice.window)
+    total: np.ndarray | None = None
+    weight = np.zeros(core.shape, np.float32)
+    for window, output in _outputs(pixels, read, lattice.indices_touching(core), lattice, predictor):
+        shared = window.clipped(core)
+        inner, target = shared.slices_in(window), shared.slices_in(core)
+        if total is None:
+            total = np.zeros((output.shape[0], *core.shape), np.float32)
+        total[(slice(None), *target)] += output[(slice(None), *inner)] * weights[inner]
+        weight[target] += weights[inner]
+    assert total is not None  # the core is not empty and the lattice covers the volume
+    return _as_uint8(total, weight, image, core)
+
+
+def _as_uint8(total: np.ndarray, weight: np.ndarray, image: Volume, core: Box) -> np.ndarray:
+    """The weighted mean as uint8, one channel at a time to spare memory."""
+    result = np.empty(total.shape, np.uint8)
+    for channel, values in enumerate(total):
+        values /= weight
+        if not np.isfinite(values).all():
+            raise VolumeError(
+                f"the network gave values that are not finite in channel {channel} of {core} of {image.uri}; "
+                "look for NaN in the image or a checkpoint from a training that diverged"
+            )
+        np.clip(values, 0, 1, out=values)
+        values *= np.float32(255)
+        result[channel] = np.rint(values, out=values)
+    return result

@@ -1,0 +1,169 @@
+"""A network with all that decides the bytes of its output fixed: batch shape, threads, precision, activation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from axonloom.networks.normalisation import Normalisation
+
+Activation = Literal["sigmoid", "tanh", "softmax", "none"]
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": lambda logits: (torch.tanh(logits) + 1) / 2,
+    "softmax": lambda logits: torch.softmax(logits, dim=1),
+    "none": lambda logits: logits,
+}
+
+
+class PredictionError(ValueError):
+    """A network that cannot be run as asked, said in one sentence."""
+
+
+@contextmanager
+def intra_op_threads(count: int) -> Iterator[None]:
+    """The calling thread runs its torch operators on exactly ``count`` threads; afterwards on as many as before.
+
+    torch (built with OpenMP) keeps this number per calling thread: ``torch.set_num_threads`` in one Python thread leaves the
+    others that have already used torch as they are, and is merely the first value of those that have not. So a worker has
+    to set it itself, at each use, and may then rely on it.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _settle_cuda(precision: Precision) -> None:
+    """Deterministic kernels, chosen without timing them, for this whole process: torch has no narrower switch."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without a fixed workspace
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+
+class Predictor:
+    """Windows of an image in, windows of evidence out; may be used by several threads at once.
+
+    Equal input gives equal bytes for one batch size, thread count, device kind, precision and torch version on processors
+    with the same vector instructions: torch chooses its kernels, and with them the order of additions, by all of these.
+
+    Parameters
+    ----------
+    network : torch.nn.Module or function
+        Takes float32 (batch, c, z, y, x), gives (batch, c_out, z, y, x) of the same voxels. A module is moved to the device
+        and put in evaluation mode.
+    normalisation : Normalisation or function or None
+        Raw pixels (c, z, y, x) to what the network was trained on. It must not depend on the block. None: as they are.
+    activation : {"sigmoid", "tanh", "softmax", "none"} or function
+        From the network's output to 0..1; ``tanh`` is mapped from -1..1, ``softmax`` runs over the channels.
+    batch : int
+        Windows computed at once. Always exactly so many: a batch that is not full is filled up with zeros.
+    threads : int
+        Intra-op threads of torch for each calling thread.
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:1``. A GPU sets torch's deterministic switches for the whole process.
+    precision : {"float32", "tf32", "bfloat16"}
+        Arithmetic of the network. ``tf32`` is a GPU's; results are float32 in any case.
+    channels : int or None
+        Channels of the output; None where the network alone knows.
+
+    Raises
+    ------
+    PredictionError
+        Settings that cannot work here.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Callable[[Tensor], Tensor],
+        normalisation: Normalisation | Callable[[np.ndarray], np.ndarray] | None = None,
+        activation: Activation | Callable[[Tensor], Tensor] = "sigmoid",
+        batch: int = 1,
+        threads: int = 1,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        channels: int | None = None,
+    ) -> None:
+        if batch < 1 or threads < 1:
+            raise PredictionError(f"batch and threads are at least 1, not {batch} and {threads}")
+        if isinstance(activation, str) and activation not in _ACTIVATIONS:
+            raise PredictionError(f"activation is one of {', '.join(_ACTIVATIONS)}, not {activation!r}")
+        if precision not in get_args(Precision):
+            raise PredictionError(f"precision is one of {', '.join(get_args(Precision))}, not {precision!r}")
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            if not torch.cuda.is_available():
+                raise PredictionError(f"device {device!r} is asked for, but torch sees no GPU here; use 'cpu'")
+            _settle_cuda(precision)
+        elif precision == "tf32":
+            raise PredictionError("precision 'tf32' is a GPU's; on the CPU use 'float32' or 'bfloat16'")
+        if isinstance(network, nn.Module):
+            network = network.eval().to(self.device)
+        self.network = network
+        self.normalisation = normalisation
+        self.activation = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        self.batch = batch
+        self.threads = threads
+        self.precision = precision
+        self.channels = channels
+
+    def normalised(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels of one window, (c, z, y, x) of the image's dtype, as the network takes them: float32 of that shape."""
+        if isinstance(self.normalisation, Normalisation):
+            return self.normalisation.apply(pixels)
+        if self.normalisation is not None:
+            pixels = self.normalisation(pixels)
+        return np.asarray(pixels, np.float32)
+
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        """The network's evidence for one full batch.
+
+        Parameters
+        ----------
+        windows : float32 (batch, c, z, y, x)
+            Normalised; exactly ``batch`` of them.
+
+        Returns
+        -------
+        float32 (batch, c_out, z, y, x)
+            Activated values.
+
+        Raises
+        ------
+        PredictionError
+            The batch is of another size, or the network's output does not fit its input.
+        """
+        if windows.ndim != 5 or len(windows) != self.batch:
+            raise PredictionError(f"a batch here is ({self.batch}, c, z, y, x), not {windows.shape}")
+        # torch's own allocation, because its kernels may treat memory differently that does not start on their boundary
+        pixels = torch.empty(windows.shape, dtype=torch.float32)
+        pixels.copy_(torch.from_numpy(windows))
+        low = self.precision == "bfloat16"
+        with (
+            intra_op_threads(self.threads),
+            torch.inference_mode(),
+            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
+        ):
+            output = self.network(pixels.to(self.device))
+            evidence = self.activation(output.float()).float().cpu().numpy()
+        if evidence.ndim != 5 or (evidence.shape[0], *evidence.shape[2:]) != (self.batch, *windows.shape[2:]):
+            raise PredictionError(
+                f"the network turns {windows.shape} into {evidence.shape}; it must keep the batch and the voxels "
+                "(z, y, x): try another window, such as a multiple of its total pooling"
+            )
+        if self.channels is not None and evidence.shape[1] != self.channels:
+            raise PredictionError(f"the network gives {evidence.shape[1]} channels, {self.channels} were announced")
+        return evidence
