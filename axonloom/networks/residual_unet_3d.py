@@ -40,6 +40,9 @@ class ResidualUNet3D(nn.Module):
         For each stage, whether it halves z too and convolves across sections on its way in and out.
     isotropic : bool
         All stages isotropic, and 5 x 5 x 5 instead of 1 x 5 x 5 kernels at both ends.
+    isotropic_blocks : bool
+        Residual blocks of isotropic stages convolve across sections too. PyTorch Connectomics has no such choice: its
+        blocks are always 1 x 3 x 3.
     pooling : bool
         Halve by max pooling (for even sizes) instead of by strided convolutions (for sizes 2n + 1).
     padding : str
@@ -50,7 +53,6 @@ class ResidualUNet3D(nn.Module):
     Notes
     -----
     Takes (n, in_channels, z, y, x) of any size that the stages can halve, and returns logits of the same zyx size.
-    The kernels inside the residual blocks are 1 x 3 x 3 in every stage, as in PyTorch Connectomics.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ResidualUNet3D(nn.Module):
         block: str = "residual",
         isotropy: Sequence[bool] = ANISOTROPIC,
         isotropic: bool = False,
+        isotropic_blocks: bool = False,
         pooling: bool = False,
         padding: Padding = "replicate",
         norm: str = "bn",
@@ -77,8 +80,9 @@ class ResidualUNet3D(nn.Module):
         def one_unit(inputs: int, outputs: int, kernel: Zyx, stride: Zyx = (1, 1, 1)) -> nn.Sequential:
             return unit(inputs, outputs, kernel, stride, padding=padding, norm=norm, act=act)
 
-        def one_block(channels: int) -> ResidualBlock:
-            return ResidualBlock(channels, padding=padding, norm=norm, act=act, **BLOCKS[block])
+        def one_block(channels: int, isotropic_stage: bool) -> ResidualBlock:
+            kernel = _cube(3, isotropic_stage and isotropic_blocks)
+            return ResidualBlock(channels, kernel, padding=padding, norm=norm, act=act, **BLOCKS[block])
 
         ends = _cube(5, isotropic)
         # The order of these four is that of the parameters in a PyTorch Connectomics optimizer state.
@@ -90,15 +94,12 @@ class ResidualUNet3D(nn.Module):
             halve: nn.Module = nn.MaxPool3d(step, step) if pooling and i > 0 else nn.Identity()
             stride: Zyx = (1, 1, 1) if pooling else step
             inputs = filters[max(i - 1, 0)]
-            self.down_layers.append(
-                nn.Sequential(
-                    halve, one_unit(inputs, filters[i], _cube(3, isotropic_stage), stride), one_block(filters[i])
-                )
-            )
-        self.up_layers = nn.ModuleList(
-            nn.ModuleList([one_unit(filters[j + 1], filters[j], _cube(3, stages[j + 1])), one_block(filters[j])])
-            for j in range(len(filters) - 1)
-        )
+            into = one_unit(inputs, filters[i], _cube(3, isotropic_stage), stride)
+            self.down_layers.append(nn.Sequential(halve, into, one_block(filters[i], isotropic_stage)))
+        self.up_layers = nn.ModuleList()
+        for j in range(len(filters) - 1):
+            narrow = one_unit(filters[j + 1], filters[j], _cube(3, stages[j + 1]))
+            self.up_layers.append(nn.ModuleList([narrow, one_block(filters[j], stages[j])]))
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
