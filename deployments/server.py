@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import psutil
+from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 #: Seconds that a server may take to come up: a first start makes its database.
@@ -54,6 +55,8 @@ def prefect_server() -> Iterator[str]:
     try:
         with _environment(PREFECT_API_URL=url), temporary_settings({PREFECT_API_URL: url}):
             yield url
+            # What is still queued would otherwise be sent to a server that is gone.
+            APILogHandler().flush()
     finally:
         shared.leave()
 

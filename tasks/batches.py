@@ -16,8 +16,8 @@ from axonloom.stages.registry import stage_class
 SECONDS_PER_BATCH = 10.0
 #: Prefect's server loses track of bursts beyond a few thousand task runs.
 MOST_BATCHES = 2000
-#: Enough batches to occupy a workstation even when all of them are short.
-FEWEST_BATCHES = 16
+#: Batches come in multiples of this, of sizes that differ by one block at most, so that 2, 4, 8 or 16 workers end together.
+EVEN = 16
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def batches(plan: StagePlan) -> list[Batch]:
     """All batches of a stage, in order."""
     n = len(plan.grid)
     z, y, x = plan.grid.shape
-    seconds_per_block = z * y * x / stage_class(plan.stage).voxels_per_second
-    size = min(ceil(SECONDS_PER_BATCH / seconds_per_block), ceil(n / FEWEST_BATCHES))
-    size = max(1, size, ceil(n / MOST_BATCHES))
-    return [Batch(k, first, min(first + size, n) - 1) for k, first in enumerate(range(0, n, size))]
+    seconds = n * z * y * x / stage_class(plan.stage).voxels_per_second
+    count = ceil(max(1.0, seconds / SECONDS_PER_BATCH) / EVEN) * EVEN
+    count = min(count, n, MOST_BATCHES)
+    edges = [n * k // count for k in range(count + 1)]
+    return [Batch(k, first, end - 1) for k, (first, end) in enumerate(zip(edges, edges[1:], strict=False))]

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from axonloom.config.configuration import Configuration
+from axonloom.config.yaml_1_2 import parse_yaml
 
 #: Keys whose values are paths: those in a file are relative to it, those typed on a command line to the current folder.
 PATH_KEYS = (
@@ -109,7 +110,7 @@ def _nearest(key: str, known: Iterable[str]) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise ConfigurationError(f"{path} does not exist; `axonloom init DIR` writes a commented one") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -128,7 +129,7 @@ def _parse_override(override: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise ConfigurationError(f"--set takes KEY=VALUE, such as merge.threshold=0.4, not {override!r}")
     try:
-        return key.strip(), yaml.safe_load(text)
+        return key.strip(), parse_yaml(text)
     except yaml.YAMLError:
         raise ConfigurationError(f"--set {override}: the value is not YAML") from None
 
