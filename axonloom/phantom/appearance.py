@@ -14,6 +14,7 @@ from axonloom.phantom.skeleton import AX, AY, AZ, BX, BY, BZ, COARSE, DICE, KIND
 MITO_COLUMNS = 8
 
 _COARSE_MITOS = 3
+_VESICLES = 62.0
 
 
 @njit(nogil=True, cache=True)
@@ -35,10 +36,10 @@ def mitochondria_of(capsules: np.ndarray, names: np.ndarray) -> tuple[np.ndarray
             if one[KIND] == COARSE:
                 if draw(word, 1) > 0.75:
                     continue
-                size = min(0.62 * radius, 100.0 + 110.0 * draw(word, 2))
+                size = min(0.70 * radius, 110.0 + 130.0 * draw(word, 2))
                 slack = max(0.0, radius - size - 35.0)
                 centre = (turn + 0.15 + 0.7 * draw(word, 3)) / _COARSE_MITOS
-                half = 0.10 + 0.22 * draw(word, 4)
+                half = 0.10 + 0.30 * draw(word, 4)
             else:
                 if draw(word, 1) > 0.13:
                     continue
@@ -80,15 +81,19 @@ def _bump(distance: float, width: float) -> float:
 
 @njit(nogil=True, cache=True)
 def _vesicle(key: int, z: float, y: float, x: float, blur: float) -> float:
-    """Darkness (0..1) of the ring of the vesicle in this 60 nm cell, if it has one."""
-    cz, cy, cx = np.floor(z / 60.0), np.floor(y / 60.0), np.floor(x / 60.0)
+    """Darkness (0..1) of the ring of the vesicle in this cell, if it has one. Rows and layers of cells are staggered."""
+    cz = np.floor(z / _VESICLES)
+    y += _VESICLES * unit(fast_hash(key, np.int64(cz), 1, 1))
+    cy = np.floor(y / _VESICLES)
+    x += _VESICLES * unit(fast_hash(key, np.int64(cz), np.int64(cy), 2))
+    cx = np.floor(x / _VESICLES)
     word = fast_hash(key, np.int64(cz), np.int64(cy), np.int64(cx))
-    if draw(word, 1) > 0.75:
+    if draw(word, 1) > 0.7:
         return 0.0
-    z -= 60.0 * cz + 24.0 + 12.0 * draw(word, 2)
-    y -= 60.0 * cy + 24.0 + 12.0 * draw(word, 3)
-    x -= 60.0 * cx + 24.0 + 12.0 * draw(word, 4)
-    return _bump(np.sqrt(z * z + y * y + x * x) - 16.0, 0.7 * blur + 3.0)
+    z -= _VESICLES * (cz + 0.40 + 0.20 * draw(word, 2))
+    y -= _VESICLES * (cy + 0.40 + 0.20 * draw(word, 3))
+    x -= _VESICLES * (cx + 0.40 + 0.20 * draw(word, 4))
+    return _bump(np.sqrt(z * z + y * y + x * x) - 12.0, 0.5 * blur + 3.0)
 
 
 @njit(nogil=True, cache=True)
@@ -112,17 +117,20 @@ def grey(
     """
     word = scramble(name + key)
     tint = draw(word, 1)
-    value = 172.0 - 62.0 * tint * tint
+    value = 180.0 - 56.0 * tint * tint
     if thick:
         value += 6.0
-    z, y, x = real[0], real[1], real[2]
+    # Turned, so that the lattices of the noises do not show as stripes along the image's axes.
+    z = 0.48 * real[0] + 0.60 * real[1] + 0.64 * real[2]
+    y = 0.64 * real[0] - 0.77 * real[1] + 0.24 * real[2]
+    x = 0.60 * real[0] + 0.22 * real[1] - 0.73 * real[2]
     value += 16.0 * smooth(key + np.uint64(1), along / 240.0, side / 42.0, up / 42.0)
-    value += 15.0 * smooth(key + np.uint64(2), z / 42.0, y / 42.0, x / 42.0)
+    value += 21.0 * smooth(key + np.uint64(2), z / 38.0, y / 38.0, x / 38.0)
     slow = smooth(key + np.uint64(3), z / 190.0, y / 190.0, x / 190.0)
     value += 13.0 * slow
     cluster = smooth(key + np.uint64(4), z / 900.0, y / 900.0, x / 900.0)
     if cluster > 0.15 and draw(word, 2) < 0.6:
-        value -= 38.0 * min(1.0, 5.0 * (cluster - 0.15)) * _vesicle(key, z, y, x, blur)
+        value -= 30.0 * min(1.0, 5.0 * (cluster - 0.15)) * _vesicle(key, z, y, x, blur)
     if thick:
         # Endoplasmic reticulum: the sheets where a smooth field is zero.
         sheet = smooth(key + np.uint64(5), along / 700.0, side / 190.0, up / 190.0)
@@ -133,18 +141,18 @@ def grey(
         edge = 0.8 * blur + 3.0
         inside = 1.0 / (1.0 + np.exp(min(40.0, max(-40.0, mito / (0.5 * edge)))))
         fold = smooth(key + np.uint64(6), along / 60.0 + 7.0 * mito_dice, side / 26.0, up / 70.0)
-        body = 82.0 + 12.0 * mito_dice + 12.0 * fold
+        body = 74.0 + 14.0 * mito_dice + 12.0 * fold
         value = value + inside * (body - value)
-        value -= 20.0 * _bump(mito, edge)
+        value -= 14.0 * _bump(mito, edge)
 
     width = np.sqrt(25.0 + 0.72 * blur * blur)
     dark = _bump(membrane - 7.0, width) + _bump(membrane + 7.0, width)
-    strength = 0.80 + 0.2 * cluster + 0.16 * slow
+    strength = 0.70 + 0.25 * cluster + 0.30 * slow
     active = smooth(key + np.uint64(7), z / 230.0, y / 230.0, x / 230.0)
     if active > 0.52:
         dark += 6.0 * (active - 0.52) * _bump(max(0.0, membrane - 12.0), 18.0)
     cover = 1.0 - np.exp(-1.5 * strength * dark)
-    return value + cover * (78.0 - value)
+    return value + cover * (82.0 - value)
 
 
 @njit(nogil=True, cache=True)

@@ -7,22 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from axonloom.geometry import Box, BlockGrid, Zyx
+from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.phantom.affinities import degraded, perfect
 from axonloom.phantom.appearance import mitochondria_of
 from axonloom.phantom.noise import scramble
 from axonloom.phantom.skeleton import gather
-from axonloom.phantom.tessellation import IMAGE_TOO, LABELS_ONLY, ORGANELLES, render
+from axonloom.phantom.tessellation import IMAGE_TOO, LABELS_ONLY, ORGANELLES, Content, World, distorted_bounds, render
 from axonloom.volumes.volume import Volume
 
 # pitch, jitter, thinnest, thickest radius (nm), skew of radii, share of rods absent, cut, joined to a dendrite, bridged.
 _LEVELS = np.array(
     [
-        [1800.0, 0.16, 180.0, 500.0, 1.4, 0.25, 0.06, 0.0, 0.0],
-        [270.0, 0.17, 0.0, 60.0, 1.5, 0.22, 0.03, 0.30, 0.5],
+        [1450.0, 0.14, 90.0, 500.0, 1.2, 0.17, 0.06, 0.0, 0.0],
+        [265.0, 0.17, 0.0, 85.0, 2.2, 0.36, 0.03, 0.30, 0.5],
     ]
 )
 # Wavelength and amplitude (nm): the bends of whole bundles, of single neurites, and the ripple of membranes.
-_OCTAVES = np.array([[2600.0, 620.0], [900.0, 190.0], [330.0, 42.0]])
+_OCTAVES = np.array([[2600.0, 620.0], [900.0, 190.0], [330.0, 54.0], [150.0, 17.0]])
 _REACH = np.array([900.0, 650.0])
 _BRICK_NM = 60.0
 _TILE_BRICKS = 16
@@ -66,7 +67,7 @@ class Phantom:
     shape: Zyx
     voxel_size: tuple[float, float, float] = (10.0, 10.0, 10.0)
     scale: float = 1.0
-    noise: float = 5.0
+    noise: float = 6.0
     section_shift: float | None = None
     section_contrast: float | None = None
     _key: np.uint64 = field(init=False, repr=False, compare=False)
@@ -109,20 +110,24 @@ class Phantom:
         c is 0.
         """
         wide = box.grown((1, 1, 1), (0, 0, 0)).clipped(self.box)
-        labels = self.labels(wide)
-        inner = box.slices_in(wide)
-        out = np.zeros((3, *box.shape), np.uint8)
-        for axis in range(3):
-            here = list(inner)
-            first = 1 if inner[axis].start == 0 else 0
-            if box.shape[axis] <= first:
-                continue
-            here[axis] = slice(inner[axis].start + first, inner[axis].stop)
-            before = list(here)
-            before[axis] = slice(here[axis].start - 1, here[axis].stop - 1)
-            to = [slice(None)] * 3
-            to[axis] = slice(first, None)
-            out[(axis, *to)] = np.where(labels[tuple(here)] == labels[tuple(before)], 255, 0)
+        out = np.empty((3, *box.shape), np.uint8)
+        perfect(self.labels(wide), np.subtract(box.origin, wide.origin), out)
+        return out
+
+    def degraded_affinities(
+        self, box: Box, grain: float = 1.0, holes: float = 1.0, false_membranes: float = 1.0
+    ) -> np.ndarray:
+        """Affinities with the mistakes of a mediocre network, a function of seed and position: (3, z, y, x) uint8.
+
+        ``grain``, ``holes`` and ``false_membranes`` (each 0..1) are the strengths of the noise, of patches where a membrane is
+        missed, and of membranes seen where there are none. Same convention as :meth:`affinities`.
+        """
+        if not all(0.0 <= v <= 1.0 for v in (grain, holes, false_membranes)):
+            raise ValueError(f"grain, holes and false_membranes are 0 to 1, not {grain}, {holes}, {false_membranes}")
+        wide = box.grown((2, 2, 2)).clipped(self.box)
+        out = np.empty((3, *box.shape), np.uint8)
+        first, voxel = np.subtract(box.origin, wide.origin), np.array(self.voxel_size, np.float64)
+        degraded(self._key, self.labels(wide), first, np.array(box.origin), voxel, grain, holes, false_membranes, out)
         return out
 
     def _render(self, box: Box, what: int) -> tuple[np.ndarray, np.ndarray]:
@@ -143,27 +148,20 @@ class Phantom:
         octaves = _OCTAVES * self.scale
         frames = np.stack([_rotation(0.5, 1.1, 0.3), _rotation(0.9, 0.4, 0.7)])
         reach = _REACH * self.scale
-        sway = octaves[:, 1].sum()
+        world = World(octaves, frames, levels, voxel, brick, look)
         for tile in _tiles(box, brick * _TILE_BRICKS):
-            centre = None
-            low, high = self._bounds(tile, voxel, octaves, sway)
+            low, high = distorted_bounds(self._key, octaves, np.array(tile.origin) * voxel, np.array(tile.stop) * voxel)
             capsules, names = gather(self._key, levels, frames, low, high, reach)
-            mitos, mito_names = mitochondria_of(capsules, names)
+            content = Content(capsules, names, *mitochondria_of(capsules, names))
             part = tile.clipped(box)
             inner = part.slices_in(box)
             out = np.empty(part.shape, np.uint64)
             grey = np.zeros(part.shape if what != LABELS_ONLY else (0, 0, 0), np.uint8)
-            render(
-                self._key, octaves, frames, levels, voxel, brick, look, capsules, names, mitos, mito_names,
-                np.array(part.origin), np.array(part.stop), what, out, grey,
-            )  # fmt: skip
+            render(self._key, world, content, np.array(part.origin), np.array(part.stop), what, out, grey)
             labels[inner] = out
             if what != LABELS_ONLY:
                 image[inner] = grey
         return labels, image
-
-    def _bounds(self, tile: Box, voxel: np.ndarray, octaves: np.ndarray, sway: float) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(tile.origin) * voxel - sway, np.array(tile.stop) * voxel + sway
 
 
 def _tiles(box: Box, size: Sequence[int]) -> Iterator[Box]:
