@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from axonloom.config.infer import InferSettings
+from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.normalisation import Normalisation
 
 Activation = Literal["sigmoid", "tanh", "softmax", "none"]
@@ -167,3 +169,55 @@ class Predictor:
         if self.channels is not None and evidence.shape[1] != self.channels:
             raise PredictionError(f"the network gives {evidence.shape[1]} channels, {self.channels} were announced")
         return evidence
+
+
+def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What decides the bytes of a prediction, beside the image and the checkpoint: plain JSON, for the fingerprint.
+
+    Defaults are resolved here: the checkpoint's window, half of it as the stride, and the device that ``auto`` finds.
+    """
+    window = settings.window or checkpoint.description.window
+    stride = settings.stride or tuple(max(1, n // 2) for n in window)
+    if any(s > w for s, w in zip(stride, window, strict=True)):
+        raise PredictionError(
+            f"infer.stride {tuple(stride)} is larger than the window {tuple(window)} that the checkpoint proposes and would "
+            "leave gaps; set infer.window too, or leave infer.stride out"
+        )
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {
+        "window": list(window),
+        "stride": list(stride),
+        "blending": settings.blending,
+        "batch": settings.batch,
+        "threads": settings.threads,
+        "device": device,
+        "precision": settings.precision,
+        "torch": str(torch.__version__),
+    }
+
+
+def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Predictor:
+    """The network of ``checkpoint``, run as :func:`settings_that_matter` wrote down.
+
+    Raises
+    ------
+    PredictionError
+        This machine has another version of torch, or no device of that kind: its bytes would not fit the other blocks'.
+    """
+    if parameters["torch"] != str(torch.__version__):
+        raise PredictionError(
+            f"this prediction was begun with torch {parameters['torch']}, here is {torch.__version__}: install that version, "
+            "or plan the inference anew"
+        )
+    return Predictor(
+        checkpoint.build_network(),
+        normalisation=checkpoint.normalisation,
+        activation=checkpoint.representation().activation,
+        batch=parameters["batch"],
+        threads=parameters["threads"],
+        device=parameters["device"],
+        precision=parameters["precision"],
+        channels=len(checkpoint.description.channels),
+    )
