@@ -11,9 +11,10 @@ from numba import njit
 
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.id_map import IdMap, UnknownIdError, positions
-from axonloom.assembly.tables import TableError, require_stamp, stamped, write_atomically
+from axonloom.assembly.tables import TableError, require_stamp, stamped
 from axonloom.assembly.thresholds import Threshold
 from axonloom.assembly.union_find import canonical_positions
+from axonloom.durable import replacing
 
 KIND = "axonloom lookup table"
 FORMAT_VERSION = 1
@@ -103,17 +104,14 @@ class LookupTable:
         """Write the table as an uncompressed Arrow IPC file, atomically."""
         table = stamped(pa.table({"id": self.ids, "segment": self.segments}), KIND, FORMAT_VERSION)
         metadata = {**(table.schema.metadata or {}), b"count": str(self.count).encode()}
-        batch = table.replace_schema_metadata(metadata).combine_chunks().to_batches(max_chunksize=max(1, len(self)))
-
-        def write(temporary: Path) -> None:
-            with (
-                pa.OSFile(str(temporary), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema.with_metadata(metadata)) as out,
-            ):
-                for part in batch:
-                    out.write_batch(part)
-
-        write_atomically(path, write)
+        table = table.replace_schema_metadata(metadata).combine_chunks()
+        with (
+            replacing(Path(path)) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as out,
+        ):
+            for batch in table.to_batches():
+                out.write_batch(batch)
 
     @classmethod
     def open(cls, path: Path) -> LookupTable:
@@ -128,13 +126,18 @@ class LookupTable:
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             require_stamp(reader.schema, KIND, FORMAT_VERSION, path)
-            table = reader.read_all().combine_chunks()
+            columns = reader.get_batch(0) if reader.num_record_batches == 1 else reader.read_all().combine_chunks()
         except FileNotFoundError:
             raise TableError(f"{path} is not there, but should hold the {KIND}") from None
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path} is damaged or cut short ({KIND}): make it again ({error})") from error
-        ids, segments = table["id"].to_numpy(), table["segment"].to_numpy()
+        ids, segments = (_as_array(columns.column(name)) for name in ("id", "segment"))
         return cls(ids, segments, int((reader.schema.metadata or {})[b"count"]))
+
+
+def _as_array(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """The column without a copy, where it lies in one piece."""
+    return column.to_numpy()
 
 
 def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:

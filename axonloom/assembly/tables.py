@@ -6,13 +6,13 @@ is made durable last. A reader therefore never meets half a table under a good n
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from axonloom.durable import replacing
 
 KIND = b"axonloom_kind"
 VERSION = b"format_version"
@@ -20,37 +20,6 @@ VERSION = b"format_version"
 
 class TableError(ValueError):
     """A file that does not hold the table it should, said in one sentence."""
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, make it durable and rename it to ``path``.
-
-    Parameters
-    ----------
-    path : Path
-        The final name; its folder is created when missing. A file of that name is replaced.
-    write : function of a Path
-        Writes the whole file; it is called once.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        write(temporary)
-        _make_durable(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _make_durable(path.parent)
-
-
-def _make_durable(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def stamped(table: pa.Table, kind: str, version: int) -> pa.Table:
@@ -79,11 +48,8 @@ def require_stamp(schema: pa.Schema, kind: str, version: int, path: Path) -> Non
 
 def write_table(path: Path, table: pa.Table, kind: str, version: int) -> None:
     """Write a table as Parquet (zstd), atomically; ``kind`` says what it holds, ``version`` its format."""
-
-    def write(temporary: Path) -> None:
+    with replacing(Path(path)) as temporary:
         pq.write_table(stamped(table, kind, version), temporary, compression="zstd", compression_level=1)
-
-    write_atomically(path, write)
 
 
 def read_table(path: Path, kind: str, version: int, columns: Sequence[str] | None = None) -> pa.Table:
