@@ -54,9 +54,11 @@ def prefect_server() -> Iterator[str]:
     url = shared.enter()
     try:
         with _environment(PREFECT_API_URL=url), temporary_settings({PREFECT_API_URL: url}):
-            yield url
-            # What is still queued would otherwise be sent to a server that is gone.
-            APILogHandler().flush()
+            try:
+                yield url
+            finally:
+                # What is still queued would otherwise be sent to a server that is gone.
+                APILogHandler().flush()
     finally:
         shared.leave()
 

@@ -1,32 +1,28 @@
 """The precomputed layer that a user named as output: made, recognised, replaced only when it is this workspace's own.
 
-A marker file in the layer (``axonloom.json``) says which stage of which workspace writes it, and carries a uuid of its
+Attributes beside the layer's voxels (``axonloom.json``) say which stage of which workspace writes it, and carry a uuid of its
 creation. A ledger speaks of one creation: when the layer was deleted or replaced since, what the ledger says is void.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from axonloom.durable import write_json
 from axonloom.geometry import Zyx
 from axonloom.provenance import software
 from axonloom.stage import StageError
 from axonloom.volumes import Volume, create_volume, open_volume
-from axonloom.volumes.precomputed import local_folder
+from axonloom.volumes.precomputed_info import SCHEME, parse_precomputed
+from axonloom.volumes.record import FINGERPRINT, read_record_file
+from axonloom.volumes.tensorstore_io import is_remote
 from axonloom.workspace import workspace_id
-
-FORMAT_VERSION = 1
-MARKER = "axonloom.json"
-
 
 @dataclass(frozen=True)
 class SegmentationLayer:
@@ -44,23 +40,21 @@ class SegmentationLayer:
     @classmethod
     def at(cls, uri: str) -> SegmentationLayer:
         """Raises StageError for what is not a precomputed layer on this machine's file system."""
-        folder = local_folder(uri)
-        if folder is None:
+        location = parse_precomputed(uri)[0] if uri.startswith(SCHEME) else None
+        if location is None or is_remote(location):
             raise StageError(
                 f"volumes.segmentation.path is {uri}: a segmentation is written as precomputed://FOLDER on a file system"
             )
-        return cls(uri, folder)
+        return cls(f"{SCHEME}{location}", Path(location))
 
     @property
     def lease(self) -> Path:
         return self.folder.with_name(self.folder.name + ".lease")
 
-    def marker(self) -> dict[str, Any] | None:
-        """What the layer says of itself; None when there is no marker."""
-        try:
-            return json.loads((self.folder / MARKER).read_text())
-        except FileNotFoundError:
-            return None
+    def marker(self) -> Mapping[str, Any] | None:
+        """What the layer says of itself: fingerprint, workspace, creation; None when axonloom did not make it."""
+        record = read_record_file(self.folder) if self.folder.is_dir() else None
+        return record.attributes if record is not None and "creation" in record.attributes else None
 
     def replaces(self, fingerprint: str, workspace: Path) -> str | None:
         """What writing ``fingerprint`` here would replace, for telling the user; None when nothing.
@@ -78,7 +72,7 @@ class SegmentationLayer:
                     "it away"
                 )
             return None
-        if marker["fingerprint"] == fingerprint:
+        if marker[FINGERPRINT] == fingerprint:
             return None
         if marker["workspace"] != workspace_id(workspace):
             raise StageError(
@@ -95,32 +89,26 @@ class SegmentationLayer:
         shape: Zyx,
         dtype: np.dtype[Any],
         chunk: Zyx,
-        voxel_size: Sequence[float],
+        voxel_size: tuple[float, float, float] | None,
         offset: Zyx,
     ) -> None:
         """Make the layer for this fingerprint, in place of an older one of this workspace. Any number of times.
 
-        The marker comes last: a layer without one that an interrupted creation left is recognised by the folder being new,
-        so it is built under another name first and renamed whole.
+        It is built under another name and renamed whole, so that a layer that is there is one that says what it is.
         """
         if self.replaces(fingerprint, workspace) is None and self.marker() is not None:
             return
         building = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:12]}.building")
         create_volume(
-            f"precomputed://{building}",
+            f"{SCHEME}{building}",
             shape=shape,
             dtype=dtype,
             chunk=chunk,
-            voxel_size=tuple(voxel_size),
+            voxel_size=voxel_size,
             offset=offset,
-        )
-        write_json(
-            building / MARKER,
-            {
-                "format_version": FORMAT_VERSION,
+            attributes={
+                FINGERPRINT: fingerprint,
                 "creation": uuid.uuid4().hex,
-                "fingerprint": fingerprint,
-                "axonloom_fingerprint": fingerprint,
                 "workspace": workspace_id(workspace),
                 "software": software(),
             },
@@ -136,7 +124,7 @@ class SegmentationLayer:
     def creation(self) -> str:
         marker = self.marker()
         if marker is None:
-            raise StageError(f"{self.folder} has no {MARKER}: it was moved or deleted while it was being written")
+            raise StageError(f"{self.folder} was moved or deleted while it was being written: run again")
         return marker["creation"]
 
     def volume(self, mip: int = 0) -> Volume:

@@ -17,10 +17,6 @@ from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.pool import LOOKUP
 from axonloom.volumes import Volume
 
-#: Nanometres, where neither the images nor the configuration say: Neuroglancer needs some.
-UNKNOWN_VOXEL_SIZE = (1.0, 1.0, 1.0)
-
-
 class ApplyStage(LayerStage):
     name = "apply"
     version = 1
@@ -61,7 +57,7 @@ class ApplyStage(LayerStage):
             shape=self.plan.grid.region.shape,
             dtype=np.dtype(self.table.dtype),
             chunk=(z, y, x),
-            voxel_size=self.fragments.voxel_size or UNKNOWN_VOXEL_SIZE,
+            voxel_size=self.fragments.voxel_size,
             offset=self.fragments.offset,
         )
         self.bind()

@@ -42,7 +42,7 @@ class PyramidStage(LayerStage):
         return self.layer.volume(self.plan.parameters["mip"])
 
     def prepare(self) -> None:
-        add_mip(self.layer.uri, self.plan.parameters["mip"], tuple(self.plan.parameters["factor"]))
+        add_mip(self.below, self.plan.parameters["factor"])
         self.bind()
 
     def process(self, block: Block) -> Mapping[str, Any]:
