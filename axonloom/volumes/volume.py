@@ -7,7 +7,8 @@ is its first voxel whatever its ``offset``. A format that stores another order t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,15 @@ class Volume(ABC):
         Where the first voxel lies in the data set, in voxels.
     writable_by_blocks : bool
         Whether several processes may write disjoint chunks at once.
+    attributes : mapping
+        What else was stored with the voxels, as plain JSON.
+
+    A volume may be used from several threads, and pickled: it is opened again, by its URI, where it is unpickled.
     """
 
     format: str = ""
     writable_by_blocks: bool = False
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
     uri: str
     shape: Zyx
@@ -72,6 +78,9 @@ class Volume(ABC):
         box = self.box if box is None else box
         if not self.box.contains(box):
             raise VolumeError(f"{self.uri} holds {self.box} (zyx voxels); {box} reaches outside it")
+        if channels is not None and not all(0 <= c < (self.channels or 0) for c in channels):
+            held = "no channel axis" if self.channels is None else f"channels 0 to {self.channels - 1}"
+            raise VolumeError(f"{self.uri} has {held}; channels {list(channels)} were asked for")
         return self._read(box, channels)
 
     def write(self, box: Box, array: np.ndarray) -> None:
@@ -91,6 +100,9 @@ class Volume(ABC):
 
     def sync(self, box: Box | None = None) -> None:
         """Make what was written in ``box`` (default: everything) durable: data first, then the folders that name it."""
+
+    def close(self) -> None:
+        """Let go of open files; the next read or write opens them again."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""What tells one state of stored data from another without reading voxels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from axonloom.volumes.volume import VolumeError
+
+#: Folders of more files than this are not listed: it takes minutes on a network file system.
+MOST_FILES = 20_000
+
+
+def file_identity(path: Path) -> dict[str, Any]:
+    """Resolved path, size (bytes) and time of last change (ns) of one file."""
+    found = path.stat()
+    return {"path": str(path.resolve()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def content_hash(parts: Iterable[bytes]) -> str:
+    """sha256 over the contents of metadata files, each preceded by its length."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def files_hash(folder: Path, endings: tuple[str, ...] = ("",), limit: int = MOST_FILES) -> str:
+    """sha256 over the sorted relative names, sizes and times of the files below ``folder`` whose names end so.
+
+    Raises
+    ------
+    VolumeError
+        There are more than ``limit`` files.
+    """
+    rows: list[list[Any]] = []
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        for name in names:
+            # Locks and half-written files come and go while others write; they are not data.
+            if name.endswith((".__lock", ".tmp")) or not name.lower().endswith(endings):
+                continue
+            path = Path(where) / name
+            found = path.stat()
+            rows.append([path.relative_to(folder).as_posix(), found.st_size, found.st_mtime_ns])
+        if len(rows) > limit:
+            raise VolumeError(
+                f"{folder} holds more than {limit} files, too many to list for its identity: state a `version` for it, "
+                "any text that changes when its data change"
+            )
+    rows.sort()
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def folder_identity(
+    folder: Path,
+    metadata: Iterable[bytes],
+    version: str | None,
+    fingerprint: str | None,
+    endings: tuple[str, ...] = ("",),
+) -> dict[str, Any]:
+    """Identity of data in a folder.
+
+    The fingerprint of the stage that made them, where they carry one; else a hash of the metadata with the ``version`` that
+    the user states; else with the names, sizes and times of all files.
+    """
+    if fingerprint is not None:
+        return {"fingerprint": fingerprint}
+    identity: dict[str, Any] = {"path": str(folder.resolve()), "metadata_sha256": content_hash(metadata)}
+    if version is not None:
+        return {**identity, "version": version}
+    return {**identity, "files_sha256": files_hash(folder, endings)}

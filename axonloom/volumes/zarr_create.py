@@ -1,0 +1,99 @@
+"""Creating zarr arrays: whole or not at all, and never over something else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from axonloom.durable import sync_folder, write_json
+from axonloom.geometry import Zyx
+from axonloom.volumes.record import VolumeRecord
+from axonloom.volumes.tensorstore_io import is_remote, kvstore, open_store, sync_folders
+from axonloom.volumes.volume import VolumeError
+from axonloom.volumes.zarr import ZarrVolume
+from axonloom.volumes.zarr_hierarchy import ZarrNode, zarr_root
+
+
+def create_zarr(
+    uri: str,
+    *,
+    shape: Zyx,
+    dtype: np.dtype[Any],
+    channels: int | None,
+    chunk: Zyx | None,
+    record: VolumeRecord,
+    overwrite: bool,
+) -> ZarrVolume:
+    """Create a zarr 3 array ((c)zyx, blosc-zstd, crc32c): ``zarr.json`` comes last and whole, so that half is nothing.
+
+    Raises
+    ------
+    VolumeError
+        Something lies there already and ``overwrite`` is not set, or it is not an array.
+    """
+    location = uri.rstrip("/")
+    reserved = {"axonloom"} & set(record.attributes)
+    if reserved:
+        raise VolumeError(f"the attribute name {reserved.pop()!r} is axonloom's own; choose another")
+    _make_room(uri, location, overwrite)
+    chunk = chunk or cast(Zyx, tuple(min(64, n) for n in shape))
+    lead = () if channels is None else (channels,)
+    shuffle = "shuffle" if dtype.itemsize > 1 else "noshuffle"
+    metadata = {
+        "shape": [*lead, *shape],
+        "data_type": str(dtype),
+        "dimension_names": list("zyx" if channels is None else "czyx"),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*lead, *chunk]}},
+        "fill_value": False if dtype.kind == "b" else 0,
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 3, "shuffle": shuffle}},
+            {"name": "crc32c"},
+        ],
+        "attributes": {**record.attributes, "axonloom": record.to_json(with_attributes=False)},
+    }
+    if not is_remote(location):
+        _make_groups(Path(location))
+    open_store({"driver": "zarr3", "kvstore": kvstore(location), "metadata": metadata, "create": True}, uri)
+    if not is_remote(location):
+        sync_folders([Path(location), Path(location).parent])
+    return ZarrVolume(uri)
+
+
+def _make_room(uri: str, location: str, overwrite: bool) -> None:
+    node = ZarrNode(location)
+    if node.kind == "nothing":
+        if (
+            not is_remote(location)
+            and Path(location).exists()
+            and (not Path(location).is_dir() or any(Path(location).iterdir()))
+        ):
+            raise VolumeError(f"{uri} exists and is not a zarr array: choose another name or remove it")
+        return
+    if node.kind != "array":
+        raise VolumeError(f"{uri} is a zarr group: name an array inside it, such as {location}/raw")
+    if not overwrite:
+        raise VolumeError(f"{uri} exists already: choose another name, or overwrite it (overwrite=True)")
+    if is_remote(location):
+        raise VolumeError(f"{uri} exists already, and remote arrays are not removed here: choose another name")
+    # Metadata first: a removal that is interrupted leaves a folder that is no array.
+    for name in ("zarr.json", ".zarray"):
+        (Path(location) / name).unlink(missing_ok=True)
+    shutil.rmtree(location)
+
+
+def _make_groups(array: Path) -> None:
+    """Group metadata from the .zarr folder down to the array, for readers that walk the hierarchy."""
+    root = zarr_root(array)
+    if root == array:
+        return
+    for folder in [root, *[p for p in reversed(array.parents) if root in p.parents]]:
+        node = ZarrNode(str(folder))
+        if node.kind == "array":
+            raise VolumeError(f"{folder} is a zarr array: no array can lie inside it")
+        if node.kind == "nothing":
+            write_json(folder / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
+            sync_folder(folder.parent)
