@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from axonloom.phantom.noise import fast_hash, scramble, smooth, unit
+from axonloom.phantom.noise import Real, Whole, fast_hash, scramble, smooth, unit
 
 
 @njit(nogil=True, cache=True)
@@ -27,7 +27,7 @@ def perfect(labels: np.ndarray, first: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _joined(labels: np.ndarray, z: int, y: int, x: int, axis: int) -> bool:
+def _joined(labels: np.ndarray, z: Whole, y: Whole, x: Whole, axis: Whole) -> bool:
     """Whether the edge before this voxel is inside one label; False where there is none."""
     dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
     if z < dz or y < dy or x < dx:
@@ -38,14 +38,14 @@ def _joined(labels: np.ndarray, z: int, y: int, x: int, axis: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def degraded(
-    key: int,
+    key: Whole,
     labels: np.ndarray,
     first: np.ndarray,
     origin: np.ndarray,
     voxel: np.ndarray,
-    grain: float,
-    holes: float,
-    false_membranes: float,
+    grain: Real,
+    holes: Real,
+    false_membranes: Real,
     out: np.ndarray,
 ) -> None:
     """As :func:`perfect`, with mistakes, into ``out`` (3, z, y, x) uint8; ``origin``: zyx voxel of its first voxel.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from axonloom.phantom.noise import draw, fast_hash, scramble, smooth, unit, white
+from axonloom.phantom.noise import Real, Whole, draw, fast_hash, scramble, smooth, unit, white
 from axonloom.phantom.skeleton import AX, AY, AZ, BX, BY, BZ, COARSE, DICE, KIND, RA, RB
 
 MITO_COLUMNS = 8
@@ -61,7 +61,7 @@ def mitochondria_of(capsules: np.ndarray, names: np.ndarray) -> tuple[np.ndarray
 
 
 @njit(nogil=True, cache=True)
-def mitochondrion_distance(mito: np.ndarray, z: float, y: float, x: float) -> float:
+def mitochondrion_distance(mito: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     """Signed distance (nm, negative inside) to a sausage."""
     dz, dy, dx = mito[3] - mito[0], mito[4] - mito[1], mito[5] - mito[2]
     pz, py, px = z - mito[0], y - mito[1], x - mito[2]
@@ -74,13 +74,13 @@ def mitochondrion_distance(mito: np.ndarray, z: float, y: float, x: float) -> fl
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _bump(distance: float, width: float) -> float:
+def _bump(distance: Real, width: Real) -> Real:
     q = distance / width
     return np.exp(-0.5 * q * q)
 
 
 @njit(nogil=True, cache=True)
-def _vesicle(key: int, z: float, y: float, x: float, blur: float) -> float:
+def _vesicle(key: Whole, z: Real, y: Real, x: Real, blur: Real) -> Real:
     """Darkness (0..1) of the ring of the vesicle in this cell, if it has one. Rows and layers of cells are staggered."""
     cz = np.floor(z / _VESICLES)
     y += _VESICLES * unit(fast_hash(key, np.int64(cz), 1, 1))
@@ -98,18 +98,18 @@ def _vesicle(key: int, z: float, y: float, x: float, blur: float) -> float:
 
 @njit(nogil=True, cache=True)
 def grey(
-    key: int,
-    name: int,
+    key: Whole,
+    name: Whole,
     thick: bool,
     real: np.ndarray,
-    along: float,
-    side: float,
-    up: float,
-    membrane: float,
-    mito: float,
-    mito_dice: float,
-    blur: float,
-) -> float:
+    along: Real,
+    side: Real,
+    up: Real,
+    membrane: Real,
+    mito: Real,
+    mito_dice: Real,
+    blur: Real,
+) -> Real:
     """Grey level before noise.
 
     ``real``: zyx nm in the image; ``along``, ``side``, ``up``: nm in the neurite's own frame; ``membrane``: distance to the
@@ -117,7 +117,7 @@ def grey(
     """
     word = scramble(name + key)
     tint = draw(word, 1)
-    value = 180.0 - 56.0 * tint * tint
+    value = 181.0 - 54.0 * tint
     if thick:
         value += 6.0
     # Turned, so that the lattices of the noises do not show as stripes along the image's axes.
@@ -148,6 +148,8 @@ def grey(
     width = np.sqrt(25.0 + 0.72 * blur * blur)
     dark = _bump(membrane - 7.0, width) + _bump(membrane + 7.0, width)
     strength = 0.70 + 0.25 * cluster + 0.30 * slow
+    # Proteins and tangled filaments line the membrane and blur it.
+    dark += (0.12 + 0.08 * slow) * _bump(membrane, 30.0)
     active = smooth(key + np.uint64(7), z / 230.0, y / 230.0, x / 230.0)
     if active > 0.52:
         dark += 6.0 * (active - 0.52) * _bump(max(0.0, membrane - 12.0), 18.0)
@@ -156,13 +158,13 @@ def grey(
 
 
 @njit(nogil=True, cache=True)
-def grain(key: int, z: int, y: int, x: int) -> float:
+def grain(key: Whole, z: Whole, y: Whole, x: Whole) -> Real:
     """Noise of the detector at a voxel, variance 1, a little smeared along x as a beam scans."""
     return 0.86 * white(key, z, y, x) + 0.5 * white(key, z, y, x - 1)
 
 
 @njit(nogil=True, cache=True)
-def section_look(key: int, z: int) -> tuple[float, float]:
+def section_look(key: Whole, z: Whole) -> tuple[Real, Real]:
     """Contrast and brightness of one section, each about normal with variance 1."""
     word = fast_hash(key, z, 3, 8)
     a = draw(word, 1) + draw(word, 2) + draw(word, 3) - 1.5
@@ -171,7 +173,7 @@ def section_look(key: int, z: int) -> tuple[float, float]:
 
 
 @njit(nogil=True, cache=True)
-def section_shift(key: int, z: int) -> tuple[float, float]:
+def section_shift(key: Whole, z: Whole) -> tuple[Real, Real]:
     """Misplacement of one section in y and x, each in (-1, 1)."""
     word = fast_hash(key, z, 5, 2)
     return 2.0 * unit(scramble(word + np.uint64(1))) - 1.0, 2.0 * unit(scramble(word + np.uint64(2))) - 1.0

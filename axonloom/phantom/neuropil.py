@@ -10,9 +10,10 @@ import numpy as np
 from axonloom.geometry import BlockGrid, Box, Zyx
 from axonloom.phantom.affinities import degraded, perfect
 from axonloom.phantom.appearance import mitochondria_of
+from axonloom.phantom.distortion import distorted_bounds
 from axonloom.phantom.noise import scramble
 from axonloom.phantom.skeleton import gather
-from axonloom.phantom.tessellation import IMAGE_TOO, LABELS_ONLY, ORGANELLES, Content, World, distorted_bounds, render
+from axonloom.phantom.tessellation import IMAGE_TOO, LABELS_ONLY, ORGANELLES, Content, World, render
 from axonloom.volumes.volume import Volume
 
 # pitch, jitter, thinnest, thickest radius (nm), skew of radii, share of rods absent, cut, joined to a dendrite, bridged.
@@ -23,7 +24,7 @@ _LEVELS = np.array(
     ]
 )
 # Wavelength and amplitude (nm): the bends of whole bundles, of single neurites, and the ripple of membranes.
-_OCTAVES = np.array([[2600.0, 620.0], [900.0, 190.0], [330.0, 54.0], [150.0, 17.0]])
+OCTAVES = np.array([[2600.0, 540.0], [900.0, 155.0], [330.0, 46.0], [150.0, 13.0]])
 _REACH = np.array([900.0, 650.0])
 _BRICK_NM = 60.0
 _TILE_BRICKS = 16
@@ -145,11 +146,11 @@ class Phantom:
         look = np.array([0.5 * (self.voxel_size[1] + self.voxel_size[2]), self.noise, shift, contrast, 60 * contrast])
         levels = _LEVELS.copy()
         levels[:, [0, 2, 3]] *= self.scale
-        octaves = _OCTAVES * self.scale
+        octaves = OCTAVES * self.scale
         frames = np.stack([_rotation(0.5, 1.1, 0.3), _rotation(0.9, 0.4, 0.7)])
         reach = _REACH * self.scale
         world = World(octaves, frames, levels, voxel, brick, look)
-        for tile in _tiles(box, brick * _TILE_BRICKS):
+        for tile in _tiles(box, [int(n) * _TILE_BRICKS for n in brick]):
             low, high = distorted_bounds(self._key, octaves, np.array(tile.origin) * voxel, np.array(tile.stop) * voxel)
             capsules, names = gather(self._key, levels, frames, low, high, reach)
             content = Content(capsules, names, *mitochondria_of(capsules, names))
@@ -170,13 +171,18 @@ def _tiles(box: Box, size: Sequence[int]) -> Iterator[Box]:
     for i in counts[0]:
         for j in counts[1]:
             for k in counts[2]:
-                yield Box(start=[n * int(s) for n, s in zip((i, j, k), size, strict=True)], size=[int(s) for s in size])
+                yield Box(start=[n * s for n, s in zip((i, j, k), size, strict=True)], size=size)
 
 
 def fill(phantom: Phantom, image: Volume | None, labels: Volume | None, block_shape: Zyx) -> None:
     """Write the phantom into open volumes block by block (either may be None); the caller creates and syncs them.
 
-    ``block_shape`` (zyx voxels) must be a multiple of the volumes' chunks, or cover them.
+    ``image`` takes uint8 and ``labels`` uint64. ``block_shape`` (zyx voxels) must be a multiple of the volumes' chunks.
+
+    Raises
+    ------
+    ValueError
+        A volume has another shape or dtype, or two blocks would share a stored chunk (BlockAlignmentError).
     """
     grid = BlockGrid(phantom.box, block_shape)
     for volume in (image, labels):
@@ -186,6 +192,8 @@ def fill(phantom: Phantom, image: Volume | None, labels: Volume | None, block_sh
             raise ValueError(f"{volume.uri} holds {volume.shape} voxels (zyx), the phantom {phantom.shape}")
         if volume.chunk is not None:
             grid.require_chunks(volume.chunk)
+    if labels is not None and labels.dtype != np.uint64:
+        raise ValueError(f"{labels.uri} holds {labels.dtype}; ids of a phantom need uint64")
     for block in grid:
         if image is None:
             grey, ids = None, phantom.labels(block.core)
@@ -194,4 +202,4 @@ def fill(phantom: Phantom, image: Volume | None, labels: Volume | None, block_sh
         if image is not None and grey is not None:
             image.write(block.core, grey)
         if labels is not None:
-            labels.write(block.core, ids.astype(labels.dtype, copy=False))
+            labels.write(block.core, ids)

@@ -7,8 +7,14 @@ one 64-bit word, and the finaliser of splitmix64 (Steele et al. 2014) scrambles 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+
+# What kernels take and give: compiled, Python's and numpy's numbers are the same thing.
+Whole = int | np.integer[Any]
+Real = float | np.floating[Any]
 
 _A = np.uint64(0x9E3779B97F4A7C15)
 _B = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -23,7 +29,7 @@ _TO_UNIT = 1.0 / 9007199254740992.0
 
 
 @njit(nogil=True, cache=True, inline="always")
-def scramble(word: int) -> int:
+def scramble(word: Whole) -> Whole:
     """The finaliser of splitmix64: uint64 -> uint64, one to one."""
     word = (word ^ (word >> _S30)) * _M1
     word = (word ^ (word >> _S27)) * _M2
@@ -31,31 +37,31 @@ def scramble(word: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def cell_hash(key: int, a: int, b: int, c: int) -> int:
+def cell_hash(key: Whole, a: Whole, b: Whole, c: Whole) -> Whole:
     """A uint64 for the lattice cell (a, b, c) under ``key`` (uint64)."""
     return scramble(key + np.uint64(a) * _A + scramble(np.uint64(b) * _B + scramble(np.uint64(c) * _C + _A)))
 
 
 @njit(nogil=True, cache=True, inline="always")
-def fast_hash(key: int, a: int, b: int, c: int) -> int:
+def fast_hash(key: Whole, a: Whole, b: Whole, c: Whole) -> Whole:
     """As :func:`cell_hash` with one scrambling instead of three: good enough for grey values."""
     return scramble(key ^ (np.uint64(a) * _A + np.uint64(b) * _B + np.uint64(c) * _C))
 
 
 @njit(nogil=True, cache=True, inline="always")
-def unit(word: int) -> float:
+def unit(word: Whole) -> Real:
     """A float64 in [0, 1) from a uint64."""
     return float(np.int64(word >> _S11)) * _TO_UNIT
 
 
 @njit(nogil=True, cache=True, inline="always")
-def draw(word: int, number: int) -> float:
+def draw(word: Whole, number: Whole) -> Real:
     """The ``number``-th float64 in [0, 1) that belongs to the hash ``word``."""
     return unit(scramble(word + np.uint64(number) * _A))
 
 
 @njit(nogil=True, cache=True)
-def white(key: int, z: int, y: int, x: int) -> float:
+def white(key: Whole, z: Whole, y: Whole, x: Whole) -> Real:
     """About normal noise, variance 1: the sum of four 16-bit pieces of one hash."""
     word = fast_hash(key, z, y, x)
     low = np.uint64(0xFFFF)
@@ -64,7 +70,7 @@ def white(key: int, z: int, y: int, x: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def smooth(key: int, z: float, y: float, x: float) -> float:
+def smooth(key: Whole, z: Real, y: Real, x: Real) -> Real:
     """Value noise in (-1, 1) at a point, the lattice spacing being 1."""
     fz, fy, fx = np.floor(z), np.floor(y), np.floor(x)
     iz, iy, ix = np.int64(fz), np.int64(fy), np.int64(fx)
@@ -85,24 +91,6 @@ def smooth(key: int, z: float, y: float, x: float) -> float:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _mixed(low: int, high: int, weight: float) -> float:
+def _mixed(low: Whole, high: Whole, weight: Real) -> Real:
     a, b = unit(scramble(low)), unit(scramble(high))
     return a + weight * (b - a)
-
-
-@njit(nogil=True, cache=True)
-def warp(key: int, octaves: np.ndarray, point: np.ndarray, out: np.ndarray) -> None:
-    """``point`` (3,) nm displaced by smooth noise, into ``out`` (3,). ``octaves`` (n, 2): wavelength and amplitude in nm.
-
-    Continuous, and one to one while the slopes of the octaves (about 2 x amplitude / wavelength) add to less than 1.
-    """
-    for axis in range(3):
-        out[axis] = point[axis]
-    for n in range(octaves.shape[0]):
-        length, height = octaves[n, 0], octaves[n, 1]
-        for axis in range(3):
-            word = scramble(key + np.uint64(3 * n + axis + 1) * _C)
-            shift = 0.37 * (axis + 1)
-            out[axis] += height * smooth(
-                word, point[0] / length + shift, point[1] / length + shift, point[2] / length + shift
-            )

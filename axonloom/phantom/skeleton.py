@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from axonloom.phantom.noise import cell_hash, draw, scramble, unit
+from axonloom.phantom.noise import Real, Whole, cell_hash, draw, scramble, unit
 
 COARSE, FINE = 0, 1
 
@@ -33,7 +33,7 @@ _MASK = np.int64((1 << 20) - 1)
 
 
 @njit(nogil=True, cache=True)
-def name_of(level: int, family: int, i: int, j: int, t: int) -> int:
+def name_of(level: Whole, family: Whole, i: Whole, j: Whole, t: Whole) -> Whole:
     """The uint64 id of the neurite that begins at this node: one to one within +-2^19 lattice cells."""
     word = (np.int64(level) << np.int64(2)) | np.int64(family)
     word = (word << np.int64(20)) | ((np.int64(i) + _AXIS) & _MASK)
@@ -43,13 +43,21 @@ def name_of(level: int, family: int, i: int, j: int, t: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _rod_hash(key: int, level: int, family: int, i: int, j: int) -> int:
+def _rod_hash(key: Whole, level: Whole, family: Whole, i: Whole, j: Whole) -> Whole:
     return cell_hash(key + np.uint64(level * 3 + family + 1), i, j, 77)
 
 
 @njit(nogil=True, cache=True)
 def node(
-    key: int, levels: np.ndarray, frames: np.ndarray, level: int, family: int, i: int, j: int, t: int, out: np.ndarray
+    key: Whole,
+    levels: np.ndarray,
+    frames: np.ndarray,
+    level: Whole,
+    family: Whole,
+    i: Whole,
+    j: Whole,
+    t: Whole,
+    out: np.ndarray,
 ) -> None:
     """Place (zyx nm) and radius of a node into ``out`` (4,)."""
     row = levels[level]
@@ -69,14 +77,14 @@ def node(
 
 
 @njit(nogil=True, cache=True)
-def _present(key: int, levels: np.ndarray, level: int, family: int, i: int, j: int, t: int) -> bool:
+def _present(key: Whole, levels: np.ndarray, level: Whole, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether the rod exists here, dendrites aside."""
     rod = _rod_hash(key, level, family, i, j)
     return unit(cell_hash(rod, t // _ABSENT_RUN, 3, 9)) >= levels[level, ABSENT]
 
 
 @njit(nogil=True, cache=True)
-def to_lattice(levels: np.ndarray, frames: np.ndarray, level: int, point: np.ndarray, out: np.ndarray) -> None:
+def to_lattice(levels: np.ndarray, frames: np.ndarray, level: Whole, point: np.ndarray, out: np.ndarray) -> None:
     """nm to lattice coordinates: the frame is a rotation, so its transpose turns back."""
     frame = frames[level]
     for axis in range(3):
@@ -86,7 +94,7 @@ def to_lattice(levels: np.ndarray, frames: np.ndarray, level: int, point: np.nda
 
 
 @njit(nogil=True, cache=True)
-def capsule_metric(capsule: np.ndarray, z: float, y: float, x: float) -> float:
+def capsule_metric(capsule: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     """Distance to the capsule's axis less its radius there, nm."""
     dz, dy, dx = capsule[BZ] - capsule[AZ], capsule[BY] - capsule[AY], capsule[BX] - capsule[AX]
     pz, py, px = z - capsule[AZ], y - capsule[AY], x - capsule[AX]
@@ -100,7 +108,7 @@ def capsule_metric(capsule: np.ndarray, z: float, y: float, x: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _coarse_linked(key: int, levels: np.ndarray, family: int, i: int, j: int, t: int) -> bool:
+def _coarse_linked(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether a dendrite runs from node t to node t + 1 of this rod."""
     if not (_present(key, levels, COARSE, family, i, j, t) and _present(key, levels, COARSE, family, i, j, t + 1)):
         return False
@@ -108,7 +116,7 @@ def _coarse_linked(key: int, levels: np.ndarray, family: int, i: int, j: int, t:
 
 
 @njit(nogil=True, cache=True)
-def _coarse_start(key: int, levels: np.ndarray, family: int, i: int, j: int, t: int) -> int:
+def _coarse_start(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> Whole:
     steps = 0
     while steps < _LONGEST and _coarse_linked(key, levels, family, i, j, t - 1):
         t -= 1
@@ -118,7 +126,15 @@ def _coarse_start(key: int, levels: np.ndarray, family: int, i: int, j: int, t: 
 
 @njit(nogil=True, cache=True)
 def _fill_capsule(
-    key: int, levels: np.ndarray, frames: np.ndarray, level: int, family: int, i: int, j: int, t: int, out: np.ndarray
+    key: Whole,
+    levels: np.ndarray,
+    frames: np.ndarray,
+    level: Whole,
+    family: Whole,
+    i: Whole,
+    j: Whole,
+    t: Whole,
+    out: np.ndarray,
 ) -> None:
     """The capsule from node t to node t + 1 of a rod, into ``out`` (CAPSULE_COLUMNS,)."""
     end = np.empty(4)
@@ -133,7 +149,7 @@ def _fill_capsule(
 
 
 @njit(nogil=True, cache=True)
-def nearest_dendrite(key: int, levels: np.ndarray, frames: np.ndarray, point: np.ndarray, which: np.ndarray) -> float:
+def nearest_dendrite(key: Whole, levels: np.ndarray, frames: np.ndarray, point: np.ndarray, which: np.ndarray) -> Real:
     """Signed distance (nm, negative inside) to the nearest dendrite, and its link into ``which`` (4,) int64.
 
     Looks one coarse cell around and answers infinity beyond that.
@@ -160,7 +176,7 @@ def nearest_dendrite(key: int, levels: np.ndarray, frames: np.ndarray, point: np
 
 
 @njit(nogil=True, cache=True)
-def _free(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, t: int) -> bool:
+def _free(key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether a fine rod has a node here: present, and clear of every dendrite."""
     if not _present(key, levels, FINE, family, i, j, t):
         return False
@@ -171,7 +187,9 @@ def _free(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int,
 
 
 @njit(nogil=True, cache=True)
-def _midway_free(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, t: int) -> bool:
+def _midway_free(
+    key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
+) -> bool:
     a, b = np.empty(4), np.empty(4)
     which = np.empty(4, np.int64)
     node(key, levels, frames, FINE, family, i, j, t, a)
@@ -181,7 +199,9 @@ def _midway_free(key: int, levels: np.ndarray, frames: np.ndarray, family: int, 
 
 
 @njit(nogil=True, cache=True)
-def fine_linked(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, t: int) -> bool:
+def fine_linked(
+    key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
+) -> bool:
     """Whether a fine neurite runs from node t to node t + 1 of this rod."""
     if unit(cell_hash(_rod_hash(key, FINE, family, i, j), t, 23, 1)) < levels[FINE, CUT]:
         return False
@@ -193,7 +213,9 @@ def fine_linked(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i
 
 
 @njit(nogil=True, cache=True)
-def _fine_start(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, t: int) -> int:
+def _fine_start(
+    key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
+) -> Whole:
     steps = 0
     while steps < _LONGEST and fine_linked(key, levels, frames, family, i, j, t - 1):
         t -= 1
@@ -203,8 +225,8 @@ def _fine_start(key: int, levels: np.ndarray, frames: np.ndarray, family: int, i
 
 @njit(nogil=True, cache=True)
 def _joined_dendrite(
-    key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, start: int, end: np.ndarray
-) -> int:
+    key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole, end: np.ndarray
+) -> Whole:
     """Id of the dendrite whose branch this stretch is, or 0; the place where it joins goes into ``end`` (4,)."""
     rod = _rod_hash(key, FINE, family, i, j)
     if unit(cell_hash(rod, start, 31, 4)) >= levels[FINE, JOIN]:
@@ -218,14 +240,14 @@ def _joined_dendrite(
 
 
 @njit(nogil=True, cache=True)
-def _would_bridge(key: int, levels: np.ndarray, family: int, i: int, j: int, start: int) -> bool:
+def _would_bridge(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole) -> bool:
     return unit(cell_hash(_rod_hash(key, FINE, family, i, j), start, 37, 6)) < levels[FINE, BRIDGE]
 
 
 @njit(nogil=True, cache=True)
 def stretch_name(
-    key: int, levels: np.ndarray, frames: np.ndarray, family: int, i: int, j: int, start: int, end: np.ndarray
-) -> int:
+    key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole, end: np.ndarray
+) -> Whole:
     """Id of the neurite that the stretch from node ``start`` on belongs to.
 
     Where the stretch is a branch, ``end`` (4,) is the place and radius that its first node is joined to; else end[3] is -1.
@@ -261,7 +283,7 @@ def stretch_name(
 
 
 @njit(nogil=True, cache=True)
-def _outside(capsule: np.ndarray, low: np.ndarray, high: np.ndarray, reach: float) -> bool:
+def _outside(capsule: np.ndarray, low: np.ndarray, high: np.ndarray, reach: Real) -> bool:
     for axis in range(3):
         a, b = capsule[axis], capsule[axis + 3]
         if max(a, b) + reach < low[axis] or min(a, b) - reach > high[axis]:
@@ -271,7 +293,7 @@ def _outside(capsule: np.ndarray, low: np.ndarray, high: np.ndarray, reach: floa
 
 @njit(nogil=True, cache=True)
 def gather(
-    key: int, levels: np.ndarray, frames: np.ndarray, low: np.ndarray, high: np.ndarray, reach: np.ndarray
+    key: Whole, levels: np.ndarray, frames: np.ndarray, low: np.ndarray, high: np.ndarray, reach: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """All capsules within ``reach`` (nm a level) of the box from ``low`` to ``high`` (zyx nm).
 
@@ -300,6 +322,7 @@ def gather(
                 for j in range(np.int64(np.floor(first[h] - 0.5)), np.int64(np.ceil(last[h] - 0.5)) + 1):
                     known = False
                     name = np.uint64(0)
+                    joint = np.int64(0)
                     for t in range(np.int64(np.floor(first[family])) - 1, np.int64(np.ceil(last[family])) + 2):
                         _fill_capsule(key, levels, frames, level, family, i, j, t, one)
                         if _outside(one, low, high, margin):
