@@ -17,6 +17,7 @@ import pytest
 
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
+from axonloom.geometry import Box
 from axonloom.ledger import LedgerState
 from tests.flows.affinity_project import configure, make_project, segmentation
 
@@ -90,7 +91,9 @@ def test_a_block_that_raises_is_reported_and_running_again_does_just_that_block(
     (chunk,) = (own / "affinities.zarr").glob("c/0/1/1/2")
     good = chunk.read_bytes()
     kept = chunk.stat()
-    chunk.write_bytes(good[: len(good) // 2])
+    # Damage that a listing does not show, as a bad disk makes it: the input keeps its identity, and the repair does too.
+    chunk.write_bytes(bytes(len(good)))
+    os.utime(chunk, ns=(kept.st_atime_ns, kept.st_mtime_ns))
     config = configure(own, tmp_path / "work", (32, 32, 32))
     code, output = finished(axonloom(prefect_api, "segment", config))
     assert code == 1, output
@@ -98,9 +101,10 @@ def test_a_block_that_raises_is_reported_and_running_again_does_just_that_block(
     assert "VolumeError" in output
     fragment = Chain(load_configuration(config)).fragment
     state = fragment.ledger.read()
-    # The damaged chunk is read by the block of the same core and by its neighbours' halos.
-    assert 0 < len(state.failed) <= 8
-    assert len(state.done) == len(fragment.grid) - len(state.failed)
+    damaged = Box(start=(32, 32, 64), size=(32, 32, 32))
+    reads_it = {block.index for block in fragment.grid if block.read.clipped(damaged).voxels}
+    assert set(state.failed) == reads_it
+    assert state.done == set(range(len(fragment.grid))) - reads_it
     code, output = finished(axonloom(prefect_api, "status", config, "--json"))
     assert json.loads(output)[0]["failed"] == len(state.failed)
     chunk.write_bytes(good)
