@@ -1,0 +1,85 @@
+"""The whole chain in memory, block by block in any order, the way the stages run it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.faces import face_contacts
+from axonloom.assembly.lookup_table import LookupTable, pool, relabel
+from axonloom.assembly.object_table import ObjectTable
+from axonloom.assembly.region_graph import RegionGraph, assemble
+from axonloom.geometry import BlockGrid, Box
+from axonloom.segmentation.agglomeration import agglomerate
+from axonloom.segmentation.fragments import block_fragments, halo
+
+
+@dataclass
+class Result:
+    provisional: np.ndarray
+    graph: RegionGraph
+
+    @property
+    def fragments(self) -> np.ndarray:
+        """Canonical ids, uint64 (z, y, x)."""
+        labels = self.provisional.copy()
+        labels[labels > 0] = self.graph.canonical.lookup(labels[labels > 0])
+        return labels
+
+    def segmentation(self, lowest: str, threshold: str) -> np.ndarray:
+        dendrogram = agglomerate(self.graph.edges, lowest)
+        segments = pool(self.graph.fragments.ids, dendrogram, threshold)
+        return relabel(self.provisional, LookupTable.compose(self.graph.canonical, self.graph.fragments.ids, segments))
+
+
+def segment(
+    affinities: np.ndarray,
+    block: Sequence[int],
+    low: int,
+    high: int,
+    mask: np.ndarray | None = None,
+    smoothing: object = None,
+    seed: int = 0,
+) -> Result:
+    """Fragments and region graph of a volume cut into blocks, which run and are gathered in an order drawn from ``seed``."""
+    rng = np.random.default_rng(seed)
+    shape = affinities.shape[1:]
+    grid = BlockGrid(Box.of_shape(shape), tuple(block), halo(smoothing))  # type: ignore[arg-type]
+    labels = np.zeros(shape, np.uint64)
+    done = {}
+    for index in rng.permutation(len(grid)):
+        b = grid.block(int(index))
+        done[b.index] = block_fragments(
+            affinities[(slice(None), *b.read.slices)],
+            b.read,
+            b.core,
+            shape,
+            low,
+            high,
+            None if mask is None else mask[b.read.slices],
+            smoothing,  # type: ignore[arg-type]
+        )
+        labels[b.core.slices] = done[b.index].labels
+    edges = [r.edges for r in done.values()]
+    joins = [np.zeros((0, 2), np.uint64)]
+    for index, axis in rng.permutation([(i, a) for i in done for a in range(3)]):
+        below = grid.neighbour_below(int(index), int(axis))
+        upper = done[int(index)].faces.low[axis]
+        assert (below is None) == (upper is None)
+        if below is not None:
+            lower = done[below].faces.high[axis]
+            contacts, joined = face_contacts(lower, upper, shape)
+            edges.append(contacts)
+            joins.append(joined)
+    objects = ObjectTable.concatenate([r.objects for r in done.values()])
+    return Result(labels, assemble(objects, EdgeTable.concatenate(edges), np.concatenate(joins)))
+
+
+def assert_same_graph(one: RegionGraph, other: RegionGraph) -> None:
+    for name in ("ids", "voxels"):
+        np.testing.assert_array_equal(getattr(one.fragments, name), getattr(other.fragments, name), err_msg=name)
+    for name in ("a", "b", "sum", "count", "key"):
+        np.testing.assert_array_equal(getattr(one.edges, name), getattr(other.edges, name), err_msg=name)
