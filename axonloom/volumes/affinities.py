@@ -49,30 +49,22 @@ class AffinityVolume(Volume):
 
     def _read(self, box: Box, channels: Sequence[int] | None) -> np.ndarray:
         axes = range(3) if channels is None else channels
-        if box.voxels and all(self.side_of_axis[a] == "destination" for a in axes):
-            # One read for all channels: they commonly share a stored chunk.
-            stored = self.volume.read(box, [self.channel_of_axis[a] for a in axes])
-            out = self._as_uint8(stored, box)
-            for i, axis in enumerate(axes):
-                if box.origin[axis] == 0:
-                    np.moveaxis(out[i], axis, 0)[0] = 0
-            return out
         out = np.zeros((len(axes), *box.shape), np.uint8)
+        if out.size == 0:
+            return out
+        # One read for all channels, which commonly share a stored chunk; where the value lies at the source, one voxel lower.
+        low = [int(a in axes and self.side_of_axis[a] == "source") for a in range(3)]
+        held = box.grown(low, (0, 0, 0)).clipped(self.volume.box)
+        stored = self.volume.read(held, [self.channel_of_axis[a] for a in axes])
         for i, axis in enumerate(axes):
-            self._read_axis(box, axis, out[i])
+            start, step = list(box.origin), [0, 0, 0]
+            start[axis] = max(start[axis], 1)  # what is stored for the first plane is no edge, and may be anything
+            step[axis] = -1 if self.side_of_axis[axis] == "source" else 0
+            if start[axis] < box.stop[axis]:
+                edges = Box(start=start, end=box.stop)
+                at = edges.shifted(step)
+                out[i][edges.slices_in(box)] = self._as_uint8(stored[i][at.slices_in(held)], at)
         return out
-
-    def _read_axis(self, box: Box, axis: int, out: np.ndarray) -> None:
-        """Fill ``out`` with channel ``axis`` of ``box``, but for the volume's first plane, which stays 0."""
-        low = [0, 0, 0]
-        low[axis] = max(1 - box.origin[axis], 0)
-        edges = Box(start=[a + n for a, n in zip(box.origin, low, strict=True)], end=box.stop)
-        if edges.voxels <= 0 or min(edges.shape) <= 0:
-            return
-        step = [0, 0, 0]
-        step[axis] = -1 if self.side_of_axis[axis] == "source" else 0
-        at = edges.shifted(step)
-        out[edges.slices_in(box)] = self._as_uint8(self.volume.read(at, [self.channel_of_axis[axis]]), at)[0]
 
     def _as_uint8(self, stored: np.ndarray, box: Box) -> np.ndarray:
         if stored.dtype == np.uint8:

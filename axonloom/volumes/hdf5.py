@@ -24,6 +24,8 @@ from axonloom.volumes.stored import StoredVolume, plain_dtype, require_file, spa
 from axonloom.volumes.volume import VolumeError
 
 EXTENSIONS = (".h5", ".hdf5", ".hdf")
+#: HDF5's own 1 MiB is less than a chunk of 64^3 uint64, which would be unpacked again for each part that is read.
+_CHUNK_CACHE_BYTES = 16 << 20
 #: Where a volume goes when a new file's URI names no data set.
 DEFAULT_DATASET = "main"
 
@@ -135,7 +137,7 @@ def list_datasets(file: h5py.File) -> list[str]:
 def _open(path: Path, mode: str) -> h5py.File:
     try:
         # Locks are asked for, and gone without where the file system has none.
-        return h5py.File(path, mode, locking="best-effort")
+        return h5py.File(path, mode, locking="best-effort", rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         text = str(error)
         if "truncated" in text:

@@ -30,7 +30,7 @@ def content_hash(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def files_hash(folder: Path, endings: tuple[str, ...] = ("",), limit: int = MOST_FILES) -> str:
+def files_hash(folder: Path, endings: tuple[str, ...], limit: int) -> str:
     """sha256 over the sorted relative names, sizes and times of the files below ``folder`` whose names end so.
 
     Raises
@@ -74,4 +74,4 @@ def folder_identity(
     identity: dict[str, Any] = {"path": str(folder.resolve()), "metadata_sha256": content_hash(metadata)}
     if version is not None:
         return {**identity, "version": version}
-    return {**identity, "files_sha256": files_hash(folder, endings)}
+    return {**identity, "files_sha256": files_hash(folder, endings, MOST_FILES)}

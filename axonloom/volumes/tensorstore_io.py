@@ -43,7 +43,7 @@ def kvstore(location: str) -> str | dict[str, Any]:
     """TensorStore's key-value store for a folder: a path or a URL."""
     if is_remote(location):
         return location.rstrip("/") + "/"
-    return {"driver": "file", "path": location.rstrip("/") + "/"}
+    return {"driver": "file", "path": location.rstrip("/") + "/", "file_io_sync": True}
 
 
 def read_key(location: str, name: str) -> bytes | None:
@@ -111,7 +111,7 @@ def read_store(store: ts.TensorStore, uri: str, box: Box, channels: Sequence[int
 def write_store(store: ts.TensorStore, uri: str, box: Box, array: np.ndarray) -> None:
     """Store ``array`` in ``box``; when it returns, the chunk files are written and synced under their names.
 
-    TensorStore's file driver (``file_io_sync``, true by default) syncs each chunk file before it renames it, and the folder
+    TensorStore's file driver (``file_io_sync``) syncs each chunk file before it renames it, and the folder
     that holds it after. Folders further up that it had to make are left to :func:`sync_folders`.
 
     Raises

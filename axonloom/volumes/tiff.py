@@ -94,10 +94,15 @@ def write_empty(path: Path, shape: Sequence[int], dtype: np.dtype[Any], record: 
             f"{path.name}: a TIFF file holds booleans as bits, which cannot be written by region: use uint8"
         )
     axes = "CZYX"[-len(shape) :]
-    tifffile.memmap(
+    made = tifffile.memmap(
         path,
         shape=tuple(shape),
         dtype=dtype,
         photometric="minisblack",  # or three columns would be taken for colours
         metadata={"axes": axes, "axonloom": record.to_json()},
     )
+    made.flush()
+    # The file has holes so far, and a write into a mapped hole on a full disk kills the process; this raises OSError instead.
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)

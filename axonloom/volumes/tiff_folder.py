@@ -124,10 +124,10 @@ def section_files(folder: Path) -> list[Path]:
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
-def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts runs of digits by their value: s2 before s10."""
+def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
+    """Sorts runs of digits by their value: s2 before s10. Names that are equal so (s1, s01) sort by their letters."""
     parts = re.split(r"([0-9]+)", name)
-    return (*((0, int(p)) if p.isascii() and p.isdigit() else (1, p) for p in parts), (1, name))
+    return tuple((0, int(p)) if p.isascii() and p.isdigit() else (1, p) for p in parts), name
 
 
 def create_tiff_folder(

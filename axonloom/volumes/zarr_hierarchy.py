@@ -73,7 +73,9 @@ def locate_array(uri: str) -> tuple[ZarrNode, VolumeRecord | None]:
     node = ZarrNode(location)
     if node.kind == "array":
         parent, _, name = location.rpartition("/")
-        above = ZarrNode(parent) if parent and "axonloom" not in node.attributes else None
+        # Ours say it themselves; a remote store may forbid to ask for what is not there.
+        alone = not parent or "axonloom" in node.attributes or is_remote(location)
+        above = None if alone else ZarrNode(parent)
         level = ome_level(above.attributes, name) if above is not None else None
         return node, level.record if level is not None else None
     if node.kind == "group":

@@ -167,7 +167,9 @@ def test_a_flipped_bit_in_a_zarr_chunk_is_noticed(tmp_path):
         open_volume(tmp_path / "a.zarr").read()
 
 
-@pytest.mark.parametrize(("name", "metadata"), [("zarr", "zarr.json"), ("precomputed", "info"), ("folder", "axonloom.json")])
+@pytest.mark.parametrize(
+    ("name", "metadata"), [("zarr", "zarr.json"), ("precomputed", "info"), ("folder", "axonloom.json")]
+)
 def test_damaged_metadata(name, metadata, tmp_path):
     uri = uri_of(name, tmp_path)
     filled(uri)
