@@ -35,7 +35,7 @@ def fixed_slots(indices: list[Zyx], batch: int) -> list[list[Zyx | None]]:
     return [[q[i] if i < len(q) else None for q in queues] for i in range(max(map(len, queues), default=0))]
 
 
-def _outputs(
+def window_outputs(
     pixels: np.ndarray, read: Box, indices: list[Zyx], lattice: WindowLattice, predictor: Predictor
 ) -> Iterator[tuple[Box, np.ndarray]]:
     """Every window with its prediction, in lattice order; what a batch gives too early waits."""
@@ -96,7 +96,7 @@ def predict_block(
     weights = blending_weights(blending, lattice.window)
     total: np.ndarray | None = None
     weight = np.zeros(core.shape, np.float32)
-    for window, output in _outputs(pixels, read, lattice.indices_touching(core), lattice, predictor):
+    for window, output in window_outputs(pixels, read, lattice.indices_touching(core), lattice, predictor):
         shared = window.clipped(core)
         inner, target = shared.slices_in(window), shared.slices_in(core)
         if total is None:

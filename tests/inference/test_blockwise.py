@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from axonloom.geometry import BlockGrid, Box, Zyx
 from axonloom.inference.blending import Blending, blending_weights
-from axonloom.inference.blockwise import fixed_slots, predict_block
+from axonloom.inference.blockwise import fixed_slots, predict_block, window_outputs
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor
+from axonloom.inference.reflection import read_reflected
 from axonloom.networks.normalisation import Normalisation
+from axonloom.networks.registry import build
 from axonloom.volumes.volume import Volume, VolumeError
 from tests.inference.arrays import ArrayVolume, noise, small_network
 
@@ -111,6 +113,30 @@ def test_blocked_equals_whole_with_larger_batches_and_more_threads(batch: int, t
     expected = whole(image, lattice, predictor)
     for seed, block in enumerate(BLOCKS):
         np.testing.assert_array_equal(blocked(image, lattice, predictor, block, workers=2, seed=seed), expected)
+
+
+def test_a_window_has_its_place_in_the_batch_wherever_the_block_is() -> None:
+    """With this network and window the place in the batch was seen to change the last bits of a result."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build("residual_unet_3d", filters=[8, 16, 24], isotropy=[True] * 3, norm="gn", pooling=True)
+    image = ArrayVolume(noise((12, 42, 70)))
+    lattice = WindowLattice(image.shape, (12, 20, 28), (6, 10, 14))
+    predictor = Predictor(network, Normalisation(), batch=2)
+
+    def remember(core: Box) -> dict[Box, np.ndarray]:
+        read = lattice.hull(core)
+        return {
+            window: output.copy()
+            for window, output in window_outputs(
+                read_reflected(image, read), read, lattice.indices_touching(core), lattice, predictor
+            )
+        }
+
+    raw = remember(image.box)
+    for core in (Box(start=(0, 11, 15), end=(12, 30, 40)), Box(start=(0, 0, 57), end=(6, 9, 58))):
+        for window, output in remember(core).items():
+            np.testing.assert_array_equal(output, raw[window])
 
 
 @given(
