@@ -79,13 +79,12 @@ def _phantom(folder: Path) -> Subject:
     """Synthetic neuropil with exact labels, written once."""
     from axonloom.phantom import Phantom, fill
 
-    image, labels = folder / "phantom" / "image.zarr", folder / "phantom" / "labels.zarr"
-    if not labels.exists():
-        console.print(f"making a phantom of {PHANTOM_SHAPE} voxels in {image.parent}")
+    place = folder / "phantom"
+    if not place.exists():
+        console.print(f"making a phantom of {PHANTOM_SHAPE} voxels in {place}")
         # Built under another name: a phantom that was interrupted is made again, not used.
         building = folder / "phantom.building"
         shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(image.parent, ignore_errors=True)
         phantom = Phantom(seed=7, shape=PHANTOM_SHAPE)
         block = (64, 160, 160)
         volumes = [
@@ -99,8 +98,8 @@ def _phantom(folder: Path) -> Subject:
             for name, kind in (("image.zarr", "uint8"), ("labels.zarr", "uint64"))
         ]
         fill(phantom, *volumes, block)
-        building.rename(image.parent)
-    return Subject(str(image), str(labels), PHANTOM_SHAPE, PHANTOM_TRAINING, PHANTOM_ITERATIONS)
+        building.rename(place)
+    return Subject("phantom/image.zarr", "phantom/labels.zarr", PHANTOM_SHAPE, PHANTOM_TRAINING, PHANTOM_ITERATIONS)
 
 
 def _own(path: Path) -> Subject:

@@ -10,7 +10,9 @@ import typer
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.config.load import ConfigurationError
 from axonloom.stage import StagePlan
+from axonloom.stages.inputs import open_configured
 from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
 
@@ -28,6 +30,16 @@ def run_job(job: str, configuration: Configuration) -> Any:
         if isinstance(value, str | int | float):
             console.print(f"  {name}: {round(value, 4) if isinstance(value, float) else value}")
     return result
+
+
+def _train_stages(chain: Chain) -> Iterable[StagePlan]:
+    """None, but the volumes are opened, so that a wrong path is said before a server starts."""
+    volumes = chain.configuration.volumes
+    for name, settings in (("image", volumes.image), ("labels", volumes.labels)):
+        if settings is None:
+            raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
+        open_configured(settings)
+    return ()
 
 
 def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
@@ -57,7 +69,7 @@ def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:
 #: Job -> flow (module and function of one name), and the stages whose progress it shows.
 JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "run": ("reconstruct", lambda chain: chain.stages()),
-    "train": ("train", lambda chain: ()),
+    "train": ("train", _train_stages),
     "infer": ("infer", _infer_stages),
     "segment": ("segment", _segment_stages),
     "merge": ("merge", _merge_stages),

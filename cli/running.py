@@ -135,14 +135,17 @@ def _log_to_file(workspace: Path, job: str) -> Path:
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for name in ("prefect.flow_runs", "prefect.task_runs", "axonloom"):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        for shown in logger.handlers:
-            if shown is not handler and type(shown).__name__ == "PrefectConsoleHandler":
-                shown.setLevel(logging.WARNING)
-    for shown in logging.getLogger("prefect").handlers:
-        shown.setLevel(logging.WARNING)
+        logging.getLogger(name).addHandler(handler)
+    for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs"):
+        for shown in logging.getLogger(name).handlers:
+            if type(shown).__name__ == "PrefectConsoleHandler":
+                shown.addFilter(_for_the_terminal)
     return path
+
+
+def _for_the_terminal(record: logging.LogRecord) -> bool:
+    """Warnings of flows and tasks. Errors end the job, which says what they mean in its own words; the log has them whole."""
+    return record.levelno == logging.WARNING and record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
 
 
 def _escaped(error: object) -> str:
