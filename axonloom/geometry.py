@@ -182,11 +182,7 @@ class BlockGrid:
         BlockAlignmentError
             Names the nearest block shapes that would work.
         """
-        wrong = [
-            axis
-            for axis in range(3)
-            if self.counts[axis] > 1 and self.shape[axis] % chunk[axis]
-        ]
+        wrong = [axis for axis in range(3) if self.counts[axis] > 1 and self.shape[axis] % chunk[axis]]
         if not wrong:
             return
         below = tuple(max(c, s // c * c) for s, c in zip(self.shape, chunk, strict=True))

@@ -155,7 +155,9 @@ class _exclusive:  # noqa: N801 - reads as a statement: with _exclusive(path)
                 if stale:
                     self.path.unlink(missing_ok=True)
                 elif time.monotonic() > give_up:
-                    raise LeaseHeldError(f"another run is claiming {self.path.with_suffix('')} just now: try again") from None
+                    raise LeaseHeldError(
+                        f"another run is claiming {self.path.with_suffix('')} just now: try again"
+                    ) from None
                 else:
                     time.sleep(0.1)
 

@@ -174,7 +174,9 @@ class LedgerWriter:
 
     def done(self, block: int, seconds: float, **facts: Any) -> None:
         """Record a finished block. Its output must be synced before this is called."""
-        self._append({"block": block, "state": "done", "at": time.time(), "seconds": round(seconds, 4), **facts}, durable=True)
+        self._append(
+            {"block": block, "state": "done", "at": time.time(), "seconds": round(seconds, 4), **facts}, durable=True
+        )
 
     def failed(self, block: int, error: str) -> None:
         self._append({"block": block, "state": "failed", "at": time.time(), "error": error}, durable=True)

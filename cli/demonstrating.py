@@ -51,7 +51,9 @@ class Subject:
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(help="An HDF5 file with volumes/raw and volumes/labels/neuron_ids (CREMI layout) instead of a phantom."),
+        typer.Option(
+            help="An HDF5 file with volumes/raw and volumes/labels/neuron_ids (CREMI layout) instead of a phantom."
+        ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
     iterations: Annotated[int | None, typer.Option(min=1, help="Training iterations.", show_default=False)] = None,
@@ -208,7 +210,9 @@ def _tell(
     console.print(table)
     console.print(f"pictures:      {', '.join(str(p) for p in pictures)}")
     console.print(f"segmentation:  {chain.layer} (Neuroglancer precomputed)")
-    console.print(f"configuration: {folder / 'reconstruct.yaml'}; try `axonloom merge {folder / 'reconstruct.yaml'} --set merge.threshold=0.4`")
+    console.print(
+        f"configuration: {folder / 'reconstruct.yaml'}; try `axonloom merge {folder / 'reconstruct.yaml'} --set merge.threshold=0.4`"
+    )
     console.print("flow runs:     `prefect server start`, then http://127.0.0.1:4200")
     console.print(f"{seconds / 60:.1f} minutes in all")
     ours = result["voi_split"] + result["voi_merge"]

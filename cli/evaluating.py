@@ -16,7 +16,9 @@ from cli.running import configuration_of, console, sentences
 
 def evaluate(
     config: ConfigFile = None,
-    segmentation: Annotated[str | None, typer.Option(metavar="URI", help="Score this volume.", show_default=False)] = None,
+    segmentation: Annotated[
+        str | None, typer.Option(metavar="URI", help="Score this volume.", show_default=False)
+    ] = None,
     labels: Annotated[str | None, typer.Option(metavar="URI", help="Against this one.", show_default=False)] = None,
     predicted_zero: Annotated[
         str, typer.Option(metavar="segment|singletons|drop", help="What segmentation voxels of 0 count as.")

@@ -9,11 +9,15 @@ import typer
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="YAML file; `axonloom init DIR` writes a commented one.", show_default=False),
+    typer.Argument(
+        metavar="[CONFIG]", help="YAML file; `axonloom init DIR` writes a commented one.", show_default=False
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as merge.threshold=0.4. Any number of times."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a value, such as merge.threshold=0.4. Any number of times."
+    ),
 ]
 On = Annotated[
     str | None, typer.Option("--on", metavar="local|dask", help="Where batches run (compute.on).", show_default=False)

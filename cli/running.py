@@ -19,8 +19,8 @@ from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.geometry import BlockAlignmentError
-from axonloom.ledger import LedgerError
 from axonloom.lease import LeaseHeldError
+from axonloom.ledger import LedgerError
 from axonloom.runner import LeaseLostError, Stopped
 from axonloom.stage import StageError
 from axonloom.transient import is_full_disk

@@ -6,6 +6,7 @@ the first one and their cached results are found again.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import ceil
 
@@ -41,4 +42,4 @@ def batches(plan: StagePlan) -> list[Batch]:
     count = ceil(max(1.0, seconds / SECONDS_PER_BATCH) / EVEN) * EVEN
     count = min(count, n, MOST_BATCHES)
     edges = [n * k // count for k in range(count + 1)]
-    return [Batch(k, first, end - 1) for k, (first, end) in enumerate(zip(edges, edges[1:], strict=False))]
+    return [Batch(k, first, end - 1) for k, (first, end) in enumerate(itertools.pairwise(edges))]

@@ -26,7 +26,9 @@ class BlocksFailedError(Exception):
     def __init__(self, stage: str, failed: dict[int, str]) -> None:
         self.failed = failed
         first = next(iter(failed.values())).strip().splitlines()[-1]
-        super().__init__(f"{stage}: {len(failed)} of the batch's blocks failed: {sorted(failed)}; the first with {first}")
+        super().__init__(
+            f"{stage}: {len(failed)} of the batch's blocks failed: {sorted(failed)}; the first with {first}"
+        )
 
 
 def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:

@@ -112,7 +112,9 @@ def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
     report = _report(plan, before.done, after.done, after.failed, time.perf_counter() - begin)
     logger.info("%s", report)
     if stop_requested() and after.missing(range(len(plan.grid))):
-        raise Stopped(f"{plan.stage} was stopped after {len(after.done)} of {len(plan.grid)} blocks; run again to go on")
+        raise Stopped(
+            f"{plan.stage} was stopped after {len(after.done)} of {len(plan.grid)} blocks; run again to go on"
+        )
     if report.failed:
         raise StageFailedError(report)
     return report

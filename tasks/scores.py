@@ -97,9 +97,7 @@ def score(chain: Chain) -> ChainScores:
     found = ChainScores(
         segmentation=at(chosen),
         fragments=_scores(table, None, settings.predicted_zero),
-        others=tuple(
-            at(t) for t in settings.thresholds if t >= chain.configuration.merge.lowest and t != chosen
-        ),
+        others=tuple(at(t) for t in settings.thresholds if t >= chain.configuration.merge.lowest and t != chosen),
     )
     write_json(chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json", found.as_dict())
     return found
@@ -120,6 +118,4 @@ def show_scores(chain: Chain, scores: ChainScores) -> None:
 
 def _scores(table: ContingencyTable, threshold: Decimal | None, predicted_zero: PredictedZero) -> ThresholdScores:
     information, rand = voi(table, predicted_zero), adapted_rand(table, predicted_zero)
-    return ThresholdScores(
-        threshold, information.split, information.merge, rand.error, rand.precision, rand.recall
-    )
+    return ThresholdScores(threshold, information.split, information.merge, rand.error, rand.precision, rand.recall)

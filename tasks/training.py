@@ -101,7 +101,9 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
         logger.warning("%s", sentence)
     artifacts.finish(result.iteration, result.iterations)
     if result.status == "stopped":
-        raise Stopped(f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on")
+        raise Stopped(
+            f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on"
+        )
     logger.info("iteration %d of %d, loss %s", result.iteration, result.iterations, result.training_loss)
     return {
         "iteration": result.iteration,
@@ -168,7 +170,9 @@ def checkpoint_rows(folder: Path) -> Sequence[dict[str, Any]]:
         try:
             found = Checkpoint.open(path)
         except CheckpointError as error:
-            rows.append({"iteration": iteration, "loss": "", "validation loss": "", "sha256": str(error), "path": str(path)})
+            rows.append(
+                {"iteration": iteration, "loss": "", "validation loss": "", "sha256": str(error), "path": str(path)}
+            )
             continue
         rows.append(
             {

@@ -24,6 +24,7 @@ from axonloom.volumes.record import FINGERPRINT, read_record_file
 from axonloom.volumes.tensorstore_io import is_remote
 from axonloom.workspace import workspace_id
 
+
 @dataclass(frozen=True)
 class SegmentationLayer:
     """A named output.
@@ -79,7 +80,9 @@ class SegmentationLayer:
                 f"{self.folder} was made from another workspace than {workspace}: name another volumes.segmentation.path, "
                 "or move it away"
             )
-        return f"{self.folder} holds the segmentation of other parameters ({marker['fingerprint'][:16]}); it is replaced"
+        return (
+            f"{self.folder} holds the segmentation of other parameters ({marker['fingerprint'][:16]}); it is replaced"
+        )
 
     def create(
         self,

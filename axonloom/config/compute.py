@@ -19,5 +19,8 @@ class ComputeSettings(Settings):
     )
     workers: PositiveInt = Field(default=2, description="Batches of blocks that run at once.")
     retries: int = Field(
-        default=3, ge=0, le=20, description="Further tries of a batch after an error that may pass, such as a lost server."
+        default=3,
+        ge=0,
+        le=20,
+        description="Further tries of a batch after an error that may pass, such as a lost server.",
     )

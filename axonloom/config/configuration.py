@@ -8,8 +8,8 @@ from pydantic import Field
 
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
-from axonloom.config.infer import InferSettings
 from axonloom.config.evaluate import EvaluateSettings
+from axonloom.config.infer import InferSettings
 from axonloom.config.merge import MergeSettings
 from axonloom.config.segment import SegmentSettings
 from axonloom.config.settings import Settings

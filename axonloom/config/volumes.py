@@ -84,7 +84,8 @@ class VolumesSettings(Settings):
         default=None, description="Ground truth: an object id a voxel. Trains, and scores the result."
     )
     affinities: AffinitySettings | None = Field(
-        default=None, description="Predicted affinities. Given: inference is skipped. Default: written in the workspace."
+        default=None,
+        description="Predicted affinities. Given: inference is skipped. Default: written in the workspace.",
     )
     mask: VolumeSettings | None = Field(
         default=None, description="Nonzero where to segment, in the shape of the affinities. Default: everywhere."

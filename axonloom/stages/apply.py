@@ -17,6 +17,7 @@ from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.pool import LOOKUP
 from axonloom.volumes import Volume
 
+
 class ApplyStage(LayerStage):
     name = "apply"
     version = 1

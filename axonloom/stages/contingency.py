@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-
 from axonloom.evaluation.contingency import ContingencyTable
 from axonloom.geometry import Block, BlockGrid
 from axonloom.stage import Stage, StageError, StagePlan

@@ -18,7 +18,6 @@ from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.join import joins_path
 from axonloom.stages.whole import one_block
 
-
 FRAGMENTS, EDGES, CANONICAL = "fragments.parquet", "edges.parquet", "canonical.parquet"
 
 

@@ -47,7 +47,9 @@ class JoinStage(Stage):
                 continue
             lower, upper = BlockFaces.read(faces_path(fragment, below)).high[axis], own.low[axis]
             if lower is None or upper is None:
-                raise StageError(f"blocks {below} and {block.index} of {fragment} are neighbours, but one has no face there")
+                raise StageError(
+                    f"blocks {below} and {block.index} of {fragment} are neighbours, but one has no face there"
+                )
             edges, joined = face_contacts(lower, upper, self.plan.grid.region.shape)
             tables.append(edges)
             joins.append(joined)

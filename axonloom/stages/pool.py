@@ -36,9 +36,7 @@ class PoolStage(Stage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         graph = stage_folder(self.plan.inputs["graph"], self.plan.workspace)
-        dendrogram = Dendrogram.read(
-            stage_folder(self.plan.inputs["dendrogram"], self.plan.workspace) / DENDROGRAM
-        )
+        dendrogram = Dendrogram.read(stage_folder(self.plan.inputs["dendrogram"], self.plan.workspace) / DENDROGRAM)
         fragments = ObjectTable.read(graph / FRAGMENTS)
         segments = pool(fragments.ids, dendrogram, self.plan.parameters["threshold"])
         table = LookupTable.compose(IdMap.read(graph / CANONICAL), fragments.ids, segments)

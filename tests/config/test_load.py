@@ -54,7 +54,9 @@ def test_the_documented_example_is_accepted_and_its_paths_belong_to_its_folder(f
 
 def test_what_is_typed_belongs_to_the_current_folder(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = load_configuration(file(EXAMPLE), ["volumes.image.path=other.h5:raw", "merge.threshold=0.35", "blocks.shape=[64, 64, 32]"])
+    found = load_configuration(
+        file(EXAMPLE), ["volumes.image.path=other.h5:raw", "merge.threshold=0.35", "blocks.shape=[64, 64, 32]"]
+    )
     assert found.volumes.image is not None
     assert found.volumes.image.path == f"{tmp_path}/other.h5:raw"
     assert found.merge.threshold == Decimal("0.35")

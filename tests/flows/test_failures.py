@@ -85,7 +85,9 @@ def test_killed_three_times_it_ends_with_the_same_voxels_and_no_block_runs_twice
         assert set(state.completions.values()) == {1}
 
 
-def test_a_block_that_raises_is_reported_and_running_again_does_just_that_block(prefect_api, project, undisturbed, tmp_path):
+def test_a_block_that_raises_is_reported_and_running_again_does_just_that_block(
+    prefect_api, project, undisturbed, tmp_path
+):
     own = tmp_path / "project"
     shutil.copytree(project, own)
     (chunk,) = (own / "affinities.zarr").glob("c/0/1/1/2")
@@ -124,7 +126,9 @@ def test_a_block_that_raises_is_reported_and_running_again_does_just_that_block(
         ({"volumes": {}}, "volumes.image is not set"),
     ],
 )
-def test_bad_input_is_a_sentence_and_exit_code_2_before_any_server_starts(prefect_api, project, tmp_path, more, sentence):
+def test_bad_input_is_a_sentence_and_exit_code_2_before_any_server_starts(
+    prefect_api, project, tmp_path, more, sentence
+):
     config = configure(project, tmp_path / "work", (32, 32, 32), **more)
     code, output = finished(axonloom("http://127.0.0.1:9/api", "run", config))
     assert code == 2

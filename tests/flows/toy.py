@@ -27,7 +27,9 @@ class ToyStage(Stage):
 
     @classmethod
     def planned(cls, workspace: Path, blocks: int, seconds: float = 0.0) -> StagePlan:
-        return StagePlan("toy", 1, {"seconds": seconds}, {}, BlockGrid(Box.of_shape((1, 1, blocks)), (1, 1, 1)), workspace)
+        return StagePlan(
+            "toy", 1, {"seconds": seconds}, {}, BlockGrid(Box.of_shape((1, 1, blocks)), (1, 1, 1)), workspace
+        )
 
     def process(self, block: Block) -> Mapping[str, Any]:
         workspace = self.plan.workspace
