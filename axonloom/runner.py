@@ -16,7 +16,7 @@ from axonloom.stage import Stage
 from axonloom.transient import is_transient
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Work was asked to stop between two blocks; what is done is recorded, and running again goes on from there."""
 
 
@@ -52,7 +52,7 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
     begin = time.perf_counter()
     try:
         facts = stage.process(block)
-    except (Stopped, LeaseLostError):
+    except (StoppedError, LeaseLostError):
         raise
     except Exception as error:
         if is_transient(error) and not last_try:
@@ -82,7 +82,7 @@ def run_blocks(
 
     Raises
     ------
-    Stopped
+    StoppedError
         ``should_stop()`` was true before a block.
     """
     indices = list(blocks)
@@ -92,7 +92,7 @@ def run_blocks(
     with stage.plan.ledger.writer() as ledger:
         for index in missing:
             if should_stop():
-                raise Stopped(f"stopped before block {index} of {stage.name}; run again to go on")
+                raise StoppedError(f"stopped before block {index} of {stage.name}; run again to go on")
             begin = time.perf_counter()
             trace = run_block(stage, stage.plan.grid.block(index), ledger, last_try=last_try)
             if trace is None:

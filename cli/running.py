@@ -21,7 +21,7 @@ from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.geometry import BlockAlignmentError
 from axonloom.lease import LeaseHeldError
 from axonloom.ledger import LedgerError
-from axonloom.runner import LeaseLostError, Stopped
+from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.stage import StageError
 from axonloom.transient import is_full_disk
 from axonloom.volumes import VolumeError
@@ -94,7 +94,7 @@ def run_flow(
     except ServerError as error:
         complaints.print(f"[red]error:[/red] {_escaped(error)}")
         raise typer.Exit(exit_codes.RESUMABLE) from None
-    except (Stopped, LeaseLostError, LeaseHeldError) as error:
+    except (StoppedError, LeaseLostError, LeaseHeldError) as error:
         complaints.print(f"[yellow]stopped:[/yellow] {_escaped(error)}")
         raise typer.Exit(exit_codes.RESUMABLE) from None
     except (KeyboardInterrupt, TerminationSignal):

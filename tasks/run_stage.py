@@ -10,7 +10,7 @@ from typing import Any
 from prefect import get_run_logger
 
 from axonloom.config.compute import ComputeSettings
-from axonloom.runner import Stopped
+from axonloom.runner import StoppedError
 from axonloom.stage import StagePlan
 from axonloom.stages.registry import open_stage
 from blocks.compute import Compute
@@ -81,7 +81,7 @@ def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
     ------
     StageFailedError
         Blocks failed.
-    Stopped
+    StoppedError
         The process was asked to stop; running again goes on.
     """
     logger = get_run_logger()
@@ -112,7 +112,7 @@ def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
     report = _report(plan, before.done, after.done, after.failed, time.perf_counter() - begin)
     logger.info("%s", report)
     if stop_requested() and after.missing(range(len(plan.grid))):
-        raise Stopped(
+        raise StoppedError(
             f"{plan.stage} was stopped after {len(after.done)} of {len(plan.grid)} blocks; run again to go on"
         )
     if report.failed:

@@ -18,7 +18,7 @@ from axonloom.networks.checkpoint import Checkpoint, CheckpointError
 from axonloom.networks.checkpoint_folder import BEST, checkpoint_paths, linked
 from axonloom.pictures import loss_curve
 from axonloom.provenance import fingerprint
-from axonloom.runner import Stopped
+from axonloom.runner import StoppedError
 from axonloom.stages.inputs import open_configured, volume_input
 from axonloom.training.labelled_volume import LabelledVolume
 from axonloom.training.loop import TrainingState, train
@@ -80,7 +80,7 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
 
     Raises
     ------
-    Stopped
+    StoppedError
         The process was asked to stop; a checkpoint was written first.
     """
     logger = get_run_logger()
@@ -101,7 +101,7 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
         logger.warning("%s", sentence)
     artifacts.finish(result.iteration, result.iterations)
     if result.status == "stopped":
-        raise Stopped(
+        raise StoppedError(
             f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on"
         )
     logger.info("iteration %d of %d, loss %s", result.iteration, result.iterations, result.training_loss)

@@ -65,7 +65,11 @@ def degraded(
         for y in range(out.shape[2]):
             for x in range(out.shape[3]):
                 gz, gy, gx = z + origin[0], y + origin[1], x + origin[2]
-                pz, py, px = gz * voxel[0], gy * voxel[1], gx * voxel[2]
+                rz, ry, rx = gz * voxel[0], gy * voxel[1], gx * voxel[2]
+                # Turned, so that the lattices of the noises do not lie along the image's axes.
+                pz = 0.48 * rz + 0.60 * ry + 0.64 * rx
+                py = 0.64 * rz - 0.77 * ry + 0.24 * rx
+                px = 0.60 * rz + 0.22 * ry - 0.73 * rx
                 wave = smooth(k1, pz / 70.0, py / 70.0, px / 70.0)
                 sheet = smooth(k2, pz / 330.0, py / 330.0, px / 330.0)
                 patch = smooth(k3, pz / 240.0, py / 240.0, px / 240.0)

@@ -117,7 +117,7 @@ def grey(
     """
     word = scramble(name + key)
     tint = draw(word, 1)
-    value = 181.0 - 54.0 * tint
+    value = 190.0 - 68.0 * tint
     if thick:
         value += 6.0
     # Turned, so that the lattices of the noises do not show as stripes along the image's axes.
@@ -147,14 +147,14 @@ def grey(
 
     width = np.sqrt(25.0 + 0.72 * blur * blur)
     dark = _bump(membrane - 7.0, width) + _bump(membrane + 7.0, width)
-    strength = 0.70 + 0.25 * cluster + 0.30 * slow
+    strength = 0.64 + 0.25 * cluster + 0.30 * slow
     # Proteins and tangled filaments line the membrane and blur it.
     dark += (0.12 + 0.08 * slow) * _bump(membrane, 30.0)
     active = smooth(key + np.uint64(7), z / 230.0, y / 230.0, x / 230.0)
     if active > 0.52:
         dark += 6.0 * (active - 0.52) * _bump(max(0.0, membrane - 12.0), 18.0)
     cover = 1.0 - np.exp(-1.5 * strength * dark)
-    return value + cover * (82.0 - value)
+    return value + cover * (84.0 - value)
 
 
 @njit(nogil=True, cache=True)

@@ -68,7 +68,7 @@ class Phantom:
     shape: Zyx
     voxel_size: tuple[float, float, float] = (10.0, 10.0, 10.0)
     scale: float = 1.0
-    noise: float = 6.0
+    noise: float = 6.6
     section_shift: float | None = None
     section_contrast: float | None = None
     _key: np.uint64 = field(init=False, repr=False, compare=False)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numba import njit
 
 from axonloom.geometry import Box
 from axonloom.volumes.volume import Volume, VolumeError
@@ -19,8 +20,6 @@ Side = Literal["destination", "source"]
 
 #: How floats become uint8: part of the identity, because it decides the result.
 FLOAT_TO_UINT8 = "round(255 a)"
-#: Voxels that are converted at once, so that the float64 copies stay small.
-_VOXELS_AT_ONCE = 1 << 20
 
 
 class AffinityVolume(Volume):
@@ -69,18 +68,16 @@ class AffinityVolume(Volume):
     def _as_uint8(self, stored: np.ndarray, box: Box) -> np.ndarray:
         if stored.dtype == np.uint8:
             return stored
-        out = np.empty(stored.shape, np.uint8)
-        flat, flat_out = stored.reshape(-1), out.reshape(-1)
-        for start in range(0, flat.size, _VOXELS_AT_ONCE):
-            part = flat[start : start + _VOXELS_AT_ONCE]
-            if not ((part >= 0) & (part <= 1)).all():  # false for NaN too
-                wrong = part[~((part >= 0) & (part <= 1))][0]
-                raise VolumeError(
-                    f"{self.volume.uri} holds the affinity {wrong} in {box} (zyx voxels): floats must lie within 0 and 1"
-                )
-            # In float64, where 255 a is exact for every float32 and float16: the rounding is the same on every machine.
-            flat_out[start : start + _VOXELS_AT_ONCE] = np.rint(part.astype(np.float64) * 255)
-        return out
+        # numba has no arithmetic on float16; float32 holds each of its values.
+        values = stored.astype(np.float32) if stored.dtype == np.float16 else stored
+        flat = np.ascontiguousarray(values).reshape(-1)
+        out = np.empty(flat.shape, np.uint8)
+        wrong = _round_to_uint8(flat, out)
+        if wrong >= 0:
+            raise VolumeError(
+                f"{self.volume.uri} holds the affinity {flat[wrong]} in {box} (zyx voxels): floats must lie within 0 and 1"
+            )
+        return out.reshape(stored.shape)
 
     def _write(self, box: Box, array: np.ndarray) -> None:
         raise VolumeError(f"{self.uri} is a view of affinities, for reading: write to the volume itself")
@@ -170,3 +167,17 @@ def _nearest(offsets: Sequence[Sequence[int]], volume: Volume) -> tuple[list[int
         channels.append(found[0])
         sides.append("destination" if given[found[0]] == before else "source")
     return channels, sides
+
+
+@njit(nogil=True, cache=True)
+def _round_to_uint8(values: np.ndarray, out: np.ndarray) -> int:
+    """Round 255 a, ties to even, of each value; gives the index of the first outside 0..1 (NaN too), or -1.
+
+    In float64, where 255 a is exact for every float32: the rounding is the same on every machine.
+    """
+    for i in range(values.size):
+        value = values[i]
+        if not (value >= 0 and value <= 1):
+            return i
+        out[i] = np.uint8(np.rint(255.0 * np.float64(value)))
+    return -1

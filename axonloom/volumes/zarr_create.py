@@ -41,7 +41,9 @@ def create_zarr(
     _make_room(uri, location, overwrite)
     chunk = chunk or cast(Zyx, tuple(min(64, n) for n in shape))
     lead = () if channels is None else (channels,)
-    shuffle = "shuffle" if dtype.itemsize > 1 else "noshuffle"
+    # Ids repeat as whole words, which shuffling takes apart (3 times the size, half the speed); floats gain by it. Level 3
+    # makes images no smaller than level 1, at 2.5 times the time.
+    shuffle = "bitshuffle" if dtype.kind == "f" else "noshuffle"
     metadata = {
         "shape": [*lead, *shape],
         "data_type": str(dtype),
@@ -50,7 +52,7 @@ def create_zarr(
         "fill_value": False if dtype.kind == "b" else 0,
         "codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 3, "shuffle": shuffle}},
+            {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, "shuffle": shuffle}},
             {"name": "crc32c"},
         ],
         "attributes": {**record.attributes, "axonloom": record.to_json(with_attributes=False)},

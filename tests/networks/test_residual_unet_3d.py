@@ -96,9 +96,12 @@ def test_large_variant_has_pytc_statistics(shared: Path) -> None:
 @given(
     shape=st.tuples(st.integers(1, 7), st.integers(1, 19), st.integers(1, 19)),
     norm=st.sampled_from(["bn", "gn", "none"]),
+    deep=st.booleans(),
 )
-def test_output_has_the_size_of_the_input(shape: tuple[int, int, int], norm: str) -> None:
-    network = build("residual_unet_3d", filters=[8, 8, 16], isotropy=[False, True, True], norm=norm).eval()
+def test_output_has_the_size_of_the_input(shape: tuple[int, int, int], norm: str, deep: bool) -> None:
+    network = build(
+        "residual_unet_3d", filters=[8, 8, 16], isotropy=[False, True, True], norm=norm, isotropic_blocks=deep
+    ).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 1, *shape)).shape == (1, 3, *shape)
 

@@ -124,7 +124,7 @@ def test_torch_is_left_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(7)
     threads, expected = torch.get_num_threads(), torch.rand(1)
     torch.manual_seed(7)
-    train(settings(threads=threads + 1), volumes(), tmp_path, until=1)
+    train(settings(threads=1 if threads > 1 else 2), volumes(), tmp_path, until=1)
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.equal(torch.rand(1), expected)
@@ -170,7 +170,7 @@ def test_training_learns(tmp_path: Path) -> None:
     """Affinities of an unseen volume become better than the best constant guess."""
     image, labels = cells((40, 40, 40), size=9)
     data = [LabelledVolume(ArrayVolume(image), ArrayVolume(labels))]
-    chosen = settings(patch=(24, 24, 24), iterations=120, batch=1, threads=2, validation={"fraction": 0}, dice=0)
+    chosen = settings(patch=(24, 24, 24), iterations=80, batch=1, validation={"fraction": 0}, dice=0)
     result = train(chosen, data, tmp_path)
     assert result.best == result.checkpoint.folder
     image, labels = cells((32, 32, 32), seed=9, size=9)
@@ -180,14 +180,8 @@ def test_training_learns(tmp_path: Path) -> None:
     with torch.no_grad():
         predicted = kind.activation(result.checkpoint.build_network()(grey))[0].numpy()
     known = weight > 0
-    balanced = np.mean(
-        [
-            (predicted > 0.5)[known & (target == t)].mean() == 0
-            or ((predicted > 0.5) == t)[known & (target == t)].mean()
-            for t in (0, 1)
-        ]
-    )
-    assert balanced > 0.85
+    right = [((predicted > 0.5) == value)[known & (target == value)].mean() for value in (0, 1)]
+    assert np.mean(right) > 0.85, right
 
 
 def test_settings_document_themselves() -> None:
