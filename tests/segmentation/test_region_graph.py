@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from axonloom.geometry import Box
+from axonloom.segmentation.region_graph import interior_edges
+from tests.segmentation import oracles
+
+
+@pytest.mark.parametrize("objects", [1, 2, 40, 900])
+def test_scattered_labels_touch_everywhere(objects):
+    """Far more neighbours than a bucket holds, so that the table for the rest is used and grows."""
+    rng = np.random.default_rng(objects)
+    compact = rng.integers(0, objects + 1, (14, 15, 16)).astype(np.uint32)
+    affinities = rng.integers(0, 256, (3, 14, 15, 16), dtype=np.uint8)
+    ids = np.concatenate([[0], np.sort(rng.choice(10**9, objects, replace=False) + 1)]).astype(np.uint64)
+    box = Box.of_shape(compact.shape)
+    edges = interior_edges(compact, ids, affinities, box, box, box.shape)
+    graph = oracles.region_graph(ids[compact], affinities)
+    rows = list(zip(*(column.tolist() for column in vars(edges).values()), strict=True))
+    assert rows == [(*pair, *graph[pair]) for pair in sorted(graph)]
+
+
+def test_only_pairs_within_the_core_count():
+    labels = np.arange(1, 28, dtype=np.uint32).reshape(3, 3, 3)
+    affinities = np.full((3, 5, 5, 5), 9, np.uint8)
+    read, core = Box(start=(1, 2, 3), size=(5, 5, 5)), Box(start=(2, 3, 4), size=(3, 3, 3))
+    affinities[:, 2:4, 2:4, 2:4] = 1
+    edges = interior_edges(labels, np.arange(28, dtype=np.uint64), affinities, read, core, (10, 11, 12))
+    assert len(edges) == 3 * 18
+    assert int(edges.key.max()) == 3 * ((4 * 11 + 5) * 12 + 6) + 2
