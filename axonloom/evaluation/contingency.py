@@ -183,7 +183,7 @@ def require_ids(dtype: np.dtype, what: str) -> None:
 
 
 def flat_ids(array: np.ndarray, what: str) -> np.ndarray:
-    """The array as a flat one of unsigned integers, without a copy where possible.
+    """The array as a flat one of uint32 or uint64, without a copy where possible.
 
     Raises
     ------
@@ -195,11 +195,10 @@ def flat_ids(array: np.ndarray, what: str) -> np.ndarray:
     if flat.dtype.kind == "i":
         if len(flat) and flat.min() < 0:
             raise EvaluationError(f"{what}: ids go down to {flat.min()}, but they are not negative; 0 means no object")
-        flat = flat.view(f"u{flat.dtype.itemsize}")
-    elif flat.dtype.kind == "b":
-        flat = flat.view(np.uint8)
-    # numba compiles for one byte order
-    return flat.astype(flat.dtype.newbyteorder("="), copy=False)
+        flat = flat.view(np.dtype(f"u{flat.dtype.itemsize}").newbyteorder(flat.dtype.byteorder))
+    # Two widths are enough: numba compiles the kernels anew for each pair of types.
+    wide = np.uint64 if flat.dtype.itemsize == 8 else np.uint32
+    return flat.astype(wide, copy=False)
 
 
 _MIX_A = np.uint64(0x9E3779B97F4A7C15)

@@ -23,7 +23,7 @@ def two_arrays(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     shape = draw(shapes)
     arrays = []
     for _ in range(2):
-        dtype = np.dtype(draw(st.sampled_from(["u1", "u2", "u4", "u8", "i4", "i8", ">u4", "?"])))
+        dtype = np.dtype(draw(st.sampled_from(["u1", "u2", "u4", "u8", "i1", "i4", "i8", ">u4", ">i4", "?"])))
         most = 1 if dtype.kind == "b" else min(np.iinfo(dtype).max, draw(st.sampled_from([2, 9, 2**64])))
         values = draw(hnp.arrays(np.uint64, shape, elements=st.integers(0, int(most))))
         arrays.append(values.astype(dtype))
