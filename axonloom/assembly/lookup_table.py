@@ -148,12 +148,13 @@ def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:
     UnknownIdError
         Names an id that the table lacks.
     """
-    flat = np.ascontiguousarray(labels, np.uint64).ravel()
-    out = np.empty(len(flat), table.dtype)
-    missing = _relabel(flat, table.ids, table.segments, out)
+    blocks = np.ascontiguousarray(labels, np.uint64)
+    blocks = blocks if blocks.ndim == 3 else blocks.reshape(1, 1, -1)
+    out = np.empty(blocks.shape, table.dtype)
+    missing = _relabel(blocks, table.ids, table.segments, out)
     if missing >= 0:
         raise UnknownIdError(
-            f"fragment {flat[missing]} is not in the lookup table ({len(table)} fragments): "
+            f"fragment {blocks.ravel()[missing]} is not in the lookup table ({len(table)} fragments): "
             "the table was made from other fragments than these"
         )
     return out.reshape(np.shape(labels))
@@ -161,48 +162,55 @@ def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _relabel(labels, ids, segments, out):
-    """Fill ``out``; returns where the first unknown label stands, or -1.
+    """Fill ``out``; returns where the first unknown label stands in the flat array, or -1.
 
-    Each distinct label is searched for once and then kept in a small open-address table, so that only the pages of the
-    mapped file that hold this block's fragments are read.
+    Most voxels have the label of a voxel next to them and copy what that one got. Each distinct label is searched for once
+    and then kept in a small open-address table, so that only those pages of a mapped file are read that hold this block's
+    fragments.
     """
+    depth, height, width = labels.shape
+    zero = np.uint64(0)
     bits = 12
     known = np.zeros(1 << bits, np.uint64)
     values = np.zeros(1 << bits, segments.dtype)
     used = 0
-    last_label = np.uint64(0)
-    last_value = segments.dtype.type(0)
-    for i in range(len(labels)):
-        label = labels[i]
-        if label != last_label:
-            if label == np.uint64(0):
-                last_value = segments.dtype.type(0)
-            else:
-                mask = (1 << bits) - 1
-                slot = np.int64((label * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
-                while known[slot] != label and known[slot] != np.uint64(0):
-                    slot = (slot + 1) & mask
-                if known[slot] == np.uint64(0):
-                    at = np.searchsorted(ids, label)
-                    if at == len(ids) or ids[at] != label:
-                        return i
-                    known[slot] = label
-                    values[slot] = segments[at]
-                    used += 1
-                last_value = values[slot]
-                if 2 * used > mask:
-                    bits += 1
-                    mask = (1 << bits) - 1
-                    more_known = np.zeros(1 << bits, np.uint64)
-                    more_values = np.zeros(1 << bits, segments.dtype)
-                    for k in range(len(known)):
-                        if known[k] != np.uint64(0):
-                            place = np.int64((known[k] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
-                            while more_known[place] != np.uint64(0):
-                                place = (place + 1) & mask
-                            more_known[place] = known[k]
-                            more_values[place] = values[k]
-                    known, values = more_known, more_values
-            last_label = label
-        out[i] = last_value
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                label = labels[z, y, x]
+                if label == zero:
+                    out[z, y, x] = 0
+                elif x > 0 and labels[z, y, x - 1] == label:
+                    out[z, y, x] = out[z, y, x - 1]
+                elif y > 0 and labels[z, y - 1, x] == label:
+                    out[z, y, x] = out[z, y - 1, x]
+                elif z > 0 and labels[z - 1, y, x] == label:
+                    out[z, y, x] = out[z - 1, y, x]
+                else:
+                    slot = _slot_of(known, label, bits)
+                    if known[slot] == zero:
+                        at = np.searchsorted(ids, label)
+                        if at == len(ids) or ids[at] != label:
+                            return (z * height + y) * width + x
+                        known[slot] = label
+                        values[slot] = segments[at]
+                        used += 1
+                    out[z, y, x] = values[slot]
+                    if 2 * used > len(known):
+                        bits += 2
+                        more_known, more_values = np.zeros(1 << bits, np.uint64), np.zeros(1 << bits, segments.dtype)
+                        for k in range(len(known)):
+                            if known[k] != zero:
+                                slot = _slot_of(more_known, known[k], bits)
+                                more_known[slot], more_values[slot] = known[k], values[k]
+                        known, values = more_known, more_values
     return -1
+
+
+@njit(nogil=True, cache=True)
+def _slot_of(known, label, bits):
+    """Where a label stands in a table of 2**bits (Fibonacci hashing, Knuth), or the free slot where it would."""
+    slot = np.int64((label * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+    while known[slot] != label and known[slot] != np.uint64(0):
+        slot = (slot + 1) & (len(known) - 1)
+    return slot
