@@ -86,14 +86,14 @@ class TrainSettings(Settings):
     gradient_norm: float = Field(
         default=1.0, gt=0, description="Gradients longer than this (Euclidean) are shortened to it."
     )
-    erosion: int = Field(
-        default=1,
-        ge=0,
-        description="Voxels by which labels are drawn back from each other before affinities are computed.",
-    )
-    erosion_across_sections: bool | None = Field(
+    erosion: int | None = Field(
         default=None,
-        description="Draw labels back along z too; when not given, for volumes whose voxel size is known to be isotropic.",
+        ge=0,
+        description="Voxels by which labels are drawn back from each other before affinities are computed. When not given: 0 "
+        "for volumes whose voxels are known to be isotropic (measured better there), 1 for others (as PyTC trains SNEMI3D).",
+    )
+    erosion_across_sections: bool = Field(
+        default=False, description="Draw labels back along z too, and not only inside sections."
     )
     ignore_zero: bool = Field(
         default=False,

@@ -9,7 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from axonloom.training.sampling import Sample
 
 
-def in_order(make: Callable[[int], Sample], start: int, stop: int, threads: int, ahead: int) -> Generator[Sample, None, None]:
+def in_order(
+    make: Callable[[int], Sample], start: int, stop: int, threads: int, ahead: int
+) -> Generator[Sample, None, None]:
     """``make(start)`` to ``make(stop - 1)``, computed on ``threads`` threads, at most ``ahead`` before they are taken.
 
     With 0 threads each is made when it is asked for. An error is raised where its sample would have come.

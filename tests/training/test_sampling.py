@@ -143,8 +143,8 @@ def test_isotropy_needs_a_voxel_size() -> None:
 
 
 def test_settings_become_a_sampler() -> None:
-    sampler = make_sampler(TrainSettings(patch=(8, 8, 8), erosion=1), [pair()])
-    assert sampler.representation.parameters()["erosion_across_sections"]
+    sampler = make_sampler(TrainSettings(patch=(8, 8, 8)), [pair()])
+    assert sampler.representation.parameters()["erosion"] == 0
     assert sampler.volumes[0].held_out is not None
     flat = LabelledVolume(
         ArrayVolume(np.zeros((20, 20, 20), np.uint8), voxel_size=(30, 6, 6)), pair((20, 20, 20)).labels
@@ -153,7 +153,7 @@ def test_settings_become_a_sampler() -> None:
         {"patch": (8, 8, 8), "validation": {"region": {"start": (0, 0, 14), "stop": (20, 20, 20)}}}
     )
     sampler = make_sampler(settings, [flat])
-    assert not sampler.representation.parameters()["erosion_across_sections"]
+    assert sampler.representation.parameters()["erosion"] == 1
     assert sampler.volumes[0].held_out == Box(start=(0, 0, 14), end=(20, 20, 20))
     none = make_sampler(TrainSettings.model_validate({"patch": (8, 8, 8), "validation": {"fraction": 0}}), [pair()])
     assert none.volumes[0].held_out is None
