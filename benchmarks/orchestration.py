@@ -25,6 +25,7 @@ from axonloom.stage import Stage, StagePlan
 from axonloom.stages.registry import STAGES
 from deployments.server import prefect_server
 from tasks.run_stage import run_stage
+from tasks.workers import Workers
 
 STAGES["sleep"] = "benchmarks.orchestration:SleepStage"
 
@@ -45,7 +46,8 @@ class SleepStage(Stage):
 def sleeping(workspace: str, blocks: int, compute: ComputeSettings) -> None:
     """One stage of sleeping blocks."""
     grid = BlockGrid(Box.of_shape((1, 1, blocks)), (1, 1, 1))
-    run_stage(StagePlan("sleep", 1, {}, {}, grid, Path(workspace)), compute)
+    with Workers(compute) as workers:
+        run_stage(StagePlan("sleep", 1, {}, {}, grid, Path(workspace)), workers)
 
 
 def main() -> None:

@@ -175,7 +175,7 @@ def bright(labels: np.ndarray) -> np.ndarray:
 
 
 def compare_labels(real: Sample, phantom: Sample, path: Path) -> None:
-    figure = Figure(figsize=(10, 5.2), dpi=80)
+    figure = Figure(figsize=(10, 5.5), dpi=80)
     axes = figure.subplots(1, 2)
     for axis, sample in zip(axes, (real, phantom), strict=True):
         axis.imshow(bright(planes(sample.labels)[0]), interpolation="nearest")

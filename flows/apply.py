@@ -14,6 +14,7 @@ from axonloom.stages.registry import open_stage
 from tasks.run_stage import run_stage
 from tasks.samples import show_segmentation
 from tasks.upstream import require_done
+from tasks.workers import Workers
 
 
 @flow(name="apply", flow_run_name="apply {configuration.workspace.name}")
@@ -30,12 +31,13 @@ def apply(configuration: Configuration) -> dict[str, Any]:
         replaced = first.layer.replaces(chain.apply.fingerprint, chain.workspace)
         if replaced:
             get_run_logger().warning(replaced)
-        for plan in plans:
-            plan.save()
-            stage = open_stage(plan.folder)
-            assert isinstance(stage, LayerStage)
-            stage.hold(lease)
-            run_stage(plan, configuration.compute)
+        with Workers(configuration.compute) as workers:
+            for plan in plans:
+                plan.save()
+                stage = open_stage(plan.folder)
+                assert isinstance(stage, LayerStage)
+                stage.hold(lease)
+                run_stage(plan, workers)
     finally:
         lease.release()
     show_segmentation(chain)

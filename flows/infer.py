@@ -10,12 +10,14 @@ from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from tasks.run_stage import run_stage
 from tasks.samples import show_affinities
+from tasks.workers import Workers
 
 
 @flow(name="infer", flow_run_name="infer {configuration.workspace.name}")
 def infer(configuration: Configuration) -> dict[str, Any]:
     """Run the network over the images, block by block; the stored affinities do not depend on the blocks."""
     chain = Chain(configuration)
-    run_stage(chain.infer, configuration.compute)
+    with Workers(configuration.compute) as workers:
+        run_stage(chain.infer, workers)
     show_affinities(chain)
     return {"affinities": str(chain.infer.folder / "affinities.zarr")}

@@ -10,6 +10,7 @@ from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from tasks.run_stage import run_stage
 from tasks.upstream import require_done
+from tasks.workers import Workers
 
 
 @flow(name="pool", flow_run_name="pool {configuration.workspace.name}")
@@ -17,6 +18,7 @@ def pool(configuration: Configuration) -> dict[str, Any]:
     """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
     chain = Chain(configuration)
     require_done(chain.graph, "segment")
-    for plan in (chain.agglomerate, chain.pool):
-        run_stage(plan, configuration.compute)
+    with Workers(configuration.compute) as workers:
+        for plan in (chain.agglomerate, chain.pool):
+            run_stage(plan, workers)
     return {"lookup table": str(chain.pool.folder)}

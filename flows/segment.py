@@ -10,13 +10,15 @@ from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from tasks.run_stage import run_stage
 from tasks.samples import show_fragments
+from tasks.workers import Workers
 
 
 @flow(name="segment", flow_run_name="segment {configuration.workspace.name}")
 def segment(configuration: Configuration) -> dict[str, Any]:
     """Cut the affinities into fragments block by block, join them across blocks, and count what touches what."""
     chain = Chain(configuration)
-    for plan in (chain.fragment, chain.join, chain.graph):
-        run_stage(plan, configuration.compute)
+    with Workers(configuration.compute) as workers:
+        for plan in (chain.fragment, chain.join, chain.graph):
+            run_stage(plan, workers)
     show_fragments(chain)
     return {"graph": str(chain.graph.folder)}

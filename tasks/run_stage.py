@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +14,11 @@ from axonloom.config.compute import ComputeSettings
 from axonloom.runner import StoppedError
 from axonloom.stage import StagePlan
 from axonloom.stages.registry import open_stage
-from blocks.compute import Compute
 from tasks.artifacts import StageArtifacts
 from tasks.batches import Batch, batches
 from tasks.run_batch import configured
 from tasks.stopping import clear_stop, request_stop, stop_requested
+from tasks.workers import Workers
 
 #: Where Prefect keeps the results of finished batches, below the workspace.
 CACHE = "cache"
@@ -71,7 +72,7 @@ class StageFailedError(Exception):
         )
 
 
-def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
+def run_stage(plan: StagePlan, workers: Workers) -> StageReport:
     """Run a stage to its end from within a flow.
 
     Batches whose blocks all have ledger lines are called on the flow's own thread, where a cached result costs milliseconds
@@ -85,6 +86,7 @@ def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
         The process was asked to stop; running again goes on.
     """
     logger = get_run_logger()
+    compute = workers.settings
     begin = time.perf_counter()
     plan.save()
     stage = open_stage(plan.folder)
@@ -103,7 +105,7 @@ def run_stage(plan: StagePlan, compute: ComputeSettings) -> StageReport:
         run_batch(**_parameters(plan, batch, before.done, compute), return_state=True)
     if open_batches:
         artifacts.update(before, force=True)
-        _run_open(plan, open_batches, before.done, compute, run_batch, artifacts)
+        _run_open(plan, open_batches, before.done, workers, run_batch, artifacts)
         after = plan.ledger.read()
         plan.ledger.compact()
     else:
@@ -124,32 +126,30 @@ def _run_open(
     plan: StagePlan,
     open_batches: list[Batch],
     done: set[int],
-    compute: ComputeSettings,
+    workers: Workers,
     run_batch: Any,
     artifacts: StageArtifacts,
 ) -> None:
     anew = run_batch.with_options(refresh_cache=True)
-    interrupted = False
+    runner = workers.runner_for(len(open_batches))
+    futures = [
+        runner.submit(anew, parameters=_parameters(plan, batch, done, workers.settings)) for batch in open_batches
+    ]
     try:
-        with Compute(settings=compute).task_runner() as runner:
-            futures = [
-                runner.submit(anew, parameters=_parameters(plan, batch, done, compute)) for batch in open_batches
-            ]
-            try:
-                for future in futures:
-                    while not future.wrapped_future.done():
-                        future.wait(timeout=1.0)
-                        artifacts.update_from(plan.ledger)
-            except BaseException:
-                # Leaving the runner waits for its workers: they are told to stop first, or that takes a batch's time.
-                interrupted = not stop_requested()
-                request_stop()
-                for future in futures:
-                    future.wrapped_future.cancel()
-                raise
-    finally:
-        if interrupted:
+        for future in futures:
+            while not future.wrapped_future.done():
+                future.wait(timeout=1.0)
+                artifacts.update_from(plan.ledger)
+    except BaseException:
+        # The flow is leaving: blocks that are running end, the others are not begun, and then this process may work again.
+        asked_before = stop_requested()
+        request_stop()
+        for future in futures:
+            future.wrapped_future.cancel()
+        wait([future.wrapped_future for future in futures if isinstance(future.wrapped_future, Future)])
+        if not asked_before:
             clear_stop()
+        raise
 
 
 def _parameters(plan: StagePlan, batch: Batch, done: set[int], compute: ComputeSettings) -> dict[str, Any]:

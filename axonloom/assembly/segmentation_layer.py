@@ -81,7 +81,7 @@ class SegmentationLayer:
                 "or move it away"
             )
         return (
-            f"{self.folder} holds the segmentation of other parameters ({marker['fingerprint'][:16]}); it is replaced"
+            f"{self.folder} holds the segmentation of other parameters ({marker[FINGERPRINT][:16]}); it is replaced"
         )
 
     def create(

@@ -80,6 +80,13 @@ class Phantom:
             raise ValueError(f"a phantom has voxels of 1 to 100 nm on each axis (z, y, x), not {self.voxel_size}")
         if not 0.25 <= self.scale <= 8.0:
             raise ValueError(f"the scale of a phantom is 0.25 to 8, not {self.scale}")
+        # Ids hold 20 bits for each lattice coordinate (skeleton.name_of).
+        across, limit = float(np.linalg.norm(np.multiply(self.shape, self.voxel_size))), 2**19 * 260.0 * self.scale
+        if across > limit:
+            raise ValueError(
+                f"a phantom's ids are unique in volumes of up to {limit / 1e6:.0f} mm from corner to corner; {self.shape} "
+                f"voxels of {self.voxel_size} nm are {across / 1e6:.0f} mm"
+            )
         object.__setattr__(self, "_key", np.uint64(scramble(np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF) + np.uint64(1))))
 
     @property

@@ -15,6 +15,7 @@ from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.registry import STAGES
 from tasks.run_stage import run_stage
+from tasks.workers import Workers
 
 STAGES["toy"] = "tests.flows.toy:ToyStage"
 
@@ -46,5 +47,6 @@ class ToyStage(Stage):
 @flow
 def toy(workspace: str, blocks: int, compute: ComputeSettings, seconds: float = 0.0) -> dict[str, Any]:
     """Run the toy stage."""
-    report = run_stage(ToyStage.planned(Path(workspace), blocks, seconds), compute)
+    with Workers(compute) as workers:
+        report = run_stage(ToyStage.planned(Path(workspace), blocks, seconds), workers)
     return {"computed": report.computed, "done_before": report.done_before}
