@@ -14,6 +14,8 @@ from typing import cast
 
 from connectomics.common.bounding_box import BoundingBox
 
+from axonloom.bad_input import BadInputError
+
 Zyx = tuple[int, int, int]
 
 
@@ -94,7 +96,7 @@ class Block:
     read: Box
 
 
-class BlockAlignmentError(ValueError):
+class BlockAlignmentError(BadInputError):
     """Two blocks would share a stored chunk."""
 
 

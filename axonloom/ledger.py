@@ -23,13 +23,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from axonloom.bad_input import BadInputError
 from axonloom.durable import sync_folder, write_json
 
 FORMAT_VERSION = 1
 SNAPSHOT = "snapshot.json"
 
 
-class LedgerError(Exception):
+class LedgerError(BadInputError):
     """A ledger that cannot be read by this version."""
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from axonloom.bad_input import BadInputError
 from axonloom.durable import write_json
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.ledger import Ledger
@@ -24,7 +25,7 @@ FORMAT_VERSION = 1
 PLAN = "stage.json"
 
 
-class StageError(Exception):
+class StageError(BadInputError):
     """A stage that cannot run as asked, in one sentence."""
 
 

@@ -6,13 +6,14 @@ import json
 import uuid
 from pathlib import Path
 
+from axonloom.bad_input import BadInputError
 from axonloom.durable import write_json
 
 FORMAT_VERSION = 1
 MARKER = "workspace.json"
 
 
-class WorkspaceError(ValueError):
+class WorkspaceError(BadInputError):
     """A folder that cannot serve as workspace."""
 
 

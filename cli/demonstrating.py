@@ -25,10 +25,10 @@ from cli.running import complaints, console, run_flow, sentences
 #: Sections trained on in the phantom, and sections reconstructed; the rest of the shape is y and x.
 PHANTOM_TRAINING, PHANTOM_RECONSTRUCTED = 128, 64
 PHANTOM_SHAPE: Zyx = (PHANTOM_TRAINING + PHANTOM_RECONSTRUCTED, 160, 160)
-PHANTOM_ITERATIONS = 500
+PHANTOM_ITERATIONS = 200
 #: Of a file of one's own, this share of the sections (the last ones) is kept from training.
 HELD_OUT = 2 / 11
-DATA_ITERATIONS = 3000
+DATA_ITERATIONS = 900
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,15 @@ def _configurations(
             "image": {"path": subject.image, "region": region},
             "labels": {"path": subject.labels, "region": region},
         }
-        return {"workspace": workspace, "volumes": volumes, "blocks": {"shape": [64, 64, 64]}, **more}
+        z, y, x = (b - a for a, b in zip(region["start"], region["stop"], strict=True))
+        return {
+            "workspace": workspace,
+            "volumes": volumes,
+            "blocks": {"shape": [64, 64, 64]},
+            # Two blocks for two cores: larger ones compute fewer windows twice.
+            "infer": {"blocks": [z, -(-y // 2), x]},
+            **more,
+        }
 
     train = {"preset": "small", "iterations": iterations or subject.iterations}
     files = {

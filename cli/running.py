@@ -15,27 +15,14 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from axonloom.bad_input import BadInputError
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from axonloom.config.load import ConfigurationError, load_configuration
-from axonloom.geometry import BlockAlignmentError
+from axonloom.config.load import load_configuration
 from axonloom.lease import LeaseHeldError
-from axonloom.ledger import LedgerError
 from axonloom.runner import LeaseLostError, StoppedError
-from axonloom.stage import StageError
 from axonloom.transient import is_full_disk
-from axonloom.volumes import VolumeError
-from axonloom.workspace import WorkspaceError
 from cli import exit_codes
-
-BAD_INPUT_ERRORS = (
-    ConfigurationError,
-    VolumeError,
-    StageError,
-    BlockAlignmentError,
-    WorkspaceError,
-    LedgerError,
-)
 
 console = Console(highlight=False, soft_wrap=True)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -52,7 +39,7 @@ def sentences() -> Iterator[None]:
     """Turn errors that a user can mend into one sentence and an exit code; a traceback stays for a bug."""
     try:
         yield
-    except BAD_INPUT_ERRORS as error:
+    except BadInputError as error:
         complaints.print(f"[red]error:[/red] {_escaped(error)}")
         raise typer.Exit(exit_codes.BAD_INPUT) from None
 

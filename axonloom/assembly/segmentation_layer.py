@@ -80,9 +80,7 @@ class SegmentationLayer:
                 f"{self.folder} was made from another workspace than {workspace}: name another volumes.segmentation.path, "
                 "or move it away"
             )
-        return (
-            f"{self.folder} holds the segmentation of other parameters ({marker[FINGERPRINT][:16]}); it is replaced"
-        )
+        return f"{self.folder} holds the segmentation of other parameters ({marker[FINGERPRINT][:16]}); it is replaced"
 
     def create(
         self,

@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from axonloom.bad_input import BadInputError
 from axonloom.durable import replacing
 
 KIND = b"axonloom_kind"
 VERSION = b"format_version"
 
 
-class TableError(ValueError):
+class TableError(BadInputError):
     """A file that does not hold the table it should, said in one sentence."""
 
 

@@ -10,13 +10,15 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from math import ceil
 
+from axonloom.bad_input import BadInputError
+
 FULL_SCALE = 255
 """The stored affinity that means 1."""
 
 Threshold = Decimal | Fraction | str | float
 
 
-class ThresholdError(ValueError):
+class ThresholdError(BadInputError):
     """A threshold that cannot be used, said in one sentence."""
 
 

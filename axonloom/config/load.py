@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from axonloom.bad_input import BadInputError
 from axonloom.config.configuration import Configuration
 from axonloom.config.yaml_1_2 import parse_yaml
 
@@ -22,10 +23,11 @@ PATH_KEYS = (
     "volumes.mask.path",
     "volumes.segmentation.path",
     "infer.checkpoint",
+    "train.start_from",
 )
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(BadInputError):
     """A configuration that cannot be used: what, where, and what would work."""
 
 

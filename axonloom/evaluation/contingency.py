@@ -15,12 +15,13 @@ import pyarrow as pa
 from numba import njit
 
 from axonloom.assembly.tables import read_table, write_table
+from axonloom.bad_input import BadInputError
 
 KIND = "axonloom contingency table"
 FORMAT_VERSION = 1
 
 
-class EvaluationError(ValueError):
+class EvaluationError(BadInputError):
     """Two volumes that cannot be compared, said in one sentence: what, where, and what would work."""
 
 

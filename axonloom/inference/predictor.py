@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from axonloom.bad_input import BadInputError
 from axonloom.config.infer import InferSettings
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.normalisation import Normalisation
@@ -26,7 +27,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class PredictionError(ValueError):
+class PredictionError(BadInputError):
     """A network that cannot be run as asked, said in one sentence."""
 
 

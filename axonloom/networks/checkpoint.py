@@ -25,6 +25,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from axonloom.bad_input import BadInputError
 from axonloom.durable import sync_file, sync_folder
 from axonloom.geometry import Zyx
 from axonloom.networks.normalisation import Normalisation
@@ -37,7 +38,7 @@ PREFIX = "iteration_"
 PARTIAL = ".partial_"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(BadInputError):
     """A checkpoint that cannot be used, said in one sentence: which, why, and what would work."""
 
 

@@ -12,6 +12,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
+from axonloom.bad_input import BadInputError
 from axonloom.geometry import Zyx
 
 Padding = Literal["zeros", "replicate", "reflect", "circular"]
@@ -29,7 +30,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class NetworkError(ValueError):
+class NetworkError(BadInputError):
     """A network that cannot be built as asked, said in one sentence."""
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from axonloom.bad_input import BadInputError
 from axonloom.geometry import Zyx
 
 
-class PresetError(ValueError):
+class PresetError(BadInputError):
     """No preset of that name, said in one sentence."""
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from axonloom.bad_input import BadInputError
 from axonloom.geometry import Zyx
 
 
-class RepresentationError(ValueError):
+class RepresentationError(BadInputError):
     """A representation that does not exist or cannot be used as asked, said in one sentence."""
 
 

@@ -42,7 +42,8 @@ def volume_input(settings: VolumeSettings) -> dict[str, Any]:
     return {
         "kind": kind,
         "settings": settings.model_dump(mode="json"),
-        "identity": open_configured(settings).identity(),
+        # A stated voxel size changes no voxel, but it is written into what is made.
+        "identity": {"volume": open_configured(settings).identity(), "voxel_size": settings.voxel_size},
     }
 
 

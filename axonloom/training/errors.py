@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from axonloom.bad_input import BadInputError
 
-class TrainingError(ValueError):
+
+class TrainingError(BadInputError):
     """Training that cannot begin or go on, said in one sentence: what, where, and what would work."""

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from axonloom.bad_input import BadInputError
 from axonloom.geometry import Box, Zyx
 
 
-class VolumeError(Exception):
+class VolumeError(BadInputError):
     """Something about a volume that the user can mend, said in one sentence: what, where, and what would work."""
 
 
