@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from axonloom.geometry import Block
 from axonloom.ledger import LedgerWriter
 from axonloom.stage import Stage
-from axonloom.transient import is_transient
+from axonloom.transient import is_full_disk, is_transient
 
 
 class StoppedError(Exception):
@@ -45,7 +45,8 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
     """Run one block: output first, synced, then its line.
 
     Returns None when the block is done, else the traceback of what it raised, which is recorded. Errors that may pass
-    (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded.
+    (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded; a full disk raises
+    StoppedError.
     """
     stage.permit()
     ledger.started(block.index)
@@ -57,6 +58,11 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
     except Exception as error:
         if is_transient(error) and not last_try:
             raise
+        if is_full_disk(error):
+            # No fault of the block's: the next one would fail as well.
+            raise StoppedError(
+                f"the disk is full ({error}): make room and run again, which goes on with block {block.index} of {stage.name}"
+            ) from error
         trace = traceback.format_exc()
         ledger.failed(block.index, trace)
         return trace

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 
 from axonloom.config.configuration import Configuration
+from axonloom.lease import claim
 from axonloom.networks.checkpoint_folder import newest_good
 from tasks.run_stage import CACHE
 from tasks.training import configured, training_fingerprint
@@ -18,13 +19,18 @@ def train(configuration: Configuration) -> dict[str, Any]:
     folder = configuration.workspace / "checkpoints"
     identity = training_fingerprint(configuration)
     stretch = configured(configuration.workspace / CACHE, configuration.compute.retries)
-    newest = newest_good(folder).checkpoint
-    reached = newest.iteration if newest is not None else 0
     settings = configuration.train
-    result: dict[str, Any] = {}
     step = settings.checkpoint_every
-    for until in [*range(step, settings.iterations, step), settings.iterations]:
-        # Checkpoints on disk are the truth: a cached stretch beyond the newest of them is trained again.
-        run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
-        result = run(configuration, str(folder.absolute()), identity, until)
+    result: dict[str, Any] = {}
+    lease = claim(configuration.workspace / "checkpoints.lease", identity)
+    try:
+        newest = newest_good(folder).checkpoint
+        reached = newest.iteration if newest is not None else 0
+        for until in [*range(step, settings.iterations, step), settings.iterations]:
+            lease.require()
+            # Checkpoints on disk are the truth: a cached stretch beyond the newest of them is trained again.
+            run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
+            result = run(configuration, str(folder.absolute()), identity, until)
+    finally:
+        lease.release()
     return {"checkpoint": result["best"], "loss": result["loss"], "validation_loss": result["validation_loss"]}

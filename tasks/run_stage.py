@@ -11,7 +11,7 @@ from typing import Any
 from prefect import get_run_logger
 
 from axonloom.config.compute import ComputeSettings
-from axonloom.runner import StoppedError
+from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.stage import StagePlan
 from axonloom.stages.registry import open_stage
 from tasks.artifacts import StageArtifacts
@@ -140,6 +140,12 @@ def _run_open(
             while not future.wrapped_future.done():
                 future.wait(timeout=1.0)
                 artifacts.update_from(plan.ledger)
+            if future.wrapped_future.cancelled():
+                continue
+            future.wait()
+            error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
+            if isinstance(error, StoppedError | LeaseLostError):
+                raise error
     except BaseException:
         # The flow is leaving: blocks that are running end, the others are not begun, and then this process may work again.
         asked_before = stop_requested()

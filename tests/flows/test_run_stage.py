@@ -89,3 +89,16 @@ def test_an_error_that_may_pass_is_tried_again_and_nothing_runs_twice(toy, tmp_p
     assert not state.failed
     assert {b for b, n in state.started.items() if n > 1} == {5}
     assert set(state.completions.values()) == {1}
+
+
+def test_a_full_disk_stops_the_stage_and_blames_no_block(toy, tmp_path):
+    from axonloom.runner import StoppedError
+
+    (tmp_path / "full-3").touch()
+    with pytest.raises(StoppedError, match="the disk is full"):
+        toy.toy(str(tmp_path), 40, LOCAL)
+    state = toy.ToyStage.planned(tmp_path, 40).ledger.read()
+    assert not state.failed
+    assert 3 not in state.done
+    (tmp_path / "full-3").unlink()
+    assert toy.toy(str(tmp_path), 40, LOCAL)["computed"] == 40 - len(state.done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ STAGES["toy"] = "tests.flows.toy:ToyStage"
 
 
 class ToyStage(Stage):
-    """Writes one file a block. A file ``poison-N`` in the workspace makes block N raise, ``flaky-N`` once, for a passing reason."""
+    """Writes one file a block. A file ``poison-N`` in the workspace makes block N raise, ``flaky-N`` once, for a passing reason, and
+    ``full-N`` makes it find the disk full."""
 
     name = "toy"
     version = 1
@@ -40,6 +42,8 @@ class ToyStage(Stage):
         if (workspace / f"flaky-{block.index}").exists():
             (workspace / f"flaky-{block.index}").unlink()
             raise ConnectionResetError("the file server went away")
+        if (workspace / f"full-{block.index}").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
         (self.plan.folder / f"{block.index}.out").write_text(str(os.getpid()))
         return {}
 

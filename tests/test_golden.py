@@ -1,0 +1,109 @@
+"""The bytes of each stage, pinned: whoever changes them must raise the stage's version, so that nothing old is reused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from axonloom.chain import Chain
+from axonloom.config.load import load_configuration
+from axonloom.lease import claim
+from axonloom.runner import run_blocks
+from axonloom.stage import StagePlan
+from axonloom.stages.layer_stage import LayerStage
+from axonloom.stages.registry import open_stage
+from axonloom.volumes import create_volume, open_volume
+
+SHAPE = (20, 30, 41)
+
+#: stage -> (version, sha256 of what it wrote). Inference is not here: its bytes belong to a kind of processor.
+GOLDEN = {
+    "fragment": (1, "0a2b117fb1405a4c"),
+    "join": (1, "4d5124b50d16ae9a"),
+    "graph": (1, "7fff0d985ca75b1b"),
+    "agglomerate": (1, "ca91acd2b4960bda"),
+    "pool": (1, "91646579d000fd7b"),
+    "apply": (1, "d5fec36912e09a95"),
+    "pyramid": (1, "a60d44c1b9d09e8d"),
+    "contingency": (1, "1eb86393d54b4303"),
+}
+
+
+def smooth_noise() -> np.ndarray:
+    """Affinities uint8 (3, z, y, x) from integers alone, so that they are the same everywhere."""
+    noise = np.random.RandomState(11).randint(0, 256, (3, *SHAPE)).astype(np.int64)
+    for axis in (1, 2, 3, 1, 2, 3):
+        noise = noise + 2 * np.roll(noise, 1, axis) + np.roll(noise, 2, axis)
+    low, high = noise.min(), noise.max()
+    return ((noise - low) * 255 // (high - low)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory) -> Chain:
+    """Every stage of a small chain, run block by block."""
+    folder = tmp_path_factory.mktemp("golden")
+    affinities = create_volume(
+        str(folder / "affinities.zarr"), shape=SHAPE, dtype=np.uint8, channels=3, chunk=(16, 16, 16)
+    )
+    affinities.write(affinities.box, smooth_noise())
+    labels = create_volume(str(folder / "labels.zarr"), shape=SHAPE, dtype=np.uint32, chunk=(16, 16, 16))
+    labels.write(labels.box, (np.arange(np.prod(SHAPE)) // 997).reshape(SHAPE).astype(np.uint32))
+    content = {
+        "workspace": "work",
+        "volumes": {
+            "affinities": {"path": "affinities.zarr"},
+            "labels": {"path": "labels.zarr"},
+            "segmentation": {"mips": 1},
+        },
+        "blocks": {"shape": [16, 16, 16]},
+        "segment": {"low": "0.3", "high": "0.95", "smoothing": "0.7"},
+        "merge": {"threshold": "0.48"},
+    }
+    (folder / "axonloom.yaml").write_text(yaml.safe_dump(content))
+    found = Chain(load_configuration(folder / "axonloom.yaml"))
+    for plan in found.stages():
+        plan.save()
+        stage = open_stage(plan.folder)
+        if isinstance(stage, LayerStage):
+            stage.hold(claim(stage.layer.lease, plan.fingerprint))
+        stage.prepare()
+        assert not run_blocks(stage, range(len(plan.grid))).failed
+    return found
+
+
+def content(chain: Chain, plan: StagePlan) -> bytes:
+    """What a stage wrote, without the parts that name machines and moments."""
+    if plan.stage in ("apply", "pyramid"):
+        return open_volume(f"{chain.layer}?mip={plan.parameters.get('mip', 0)}").read().tobytes()
+    if plan.stage == "fragment":
+        voxels = open_volume(str(plan.folder / "fragments.zarr")).read().tobytes()
+    else:
+        voxels = b""
+    return voxels + b"".join(
+        _columns(path) for path in sorted(plan.folder.rglob("*")) if path.suffix in (".parquet", ".arrow")
+    )
+
+
+def _columns(path: Path) -> bytes:
+    """A table's values, whatever its compression."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path) if path.suffix == ".parquet" else pa.ipc.open_file(path).read_all()
+    return repr({name: table[name].to_pylist() for name in table.column_names}).encode()
+
+
+def test_bytes_change_only_with_the_version(chain):
+    found = {
+        plan.stage: (plan.version, hashlib.sha256(content(chain, plan)).hexdigest()[:16]) for plan in chain.stages()
+    }
+    assert found == GOLDEN, "bytes of a stage changed: raise its version, then pin the new hash here"
+
+
+def test_the_example_is_not_trivial(chain):
+    segmentation = open_volume(chain.layer).read()
+    assert 20 < len(np.unique(segmentation)) < 3000
