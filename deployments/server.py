@@ -117,6 +117,8 @@ class _SharedServer:
                 env={
                     **os.environ,
                     "PREFECT_API_URL": url,
+                    # Where the page in the browser looks for the data: by default port 4200, whatever the server's own.
+                    "PREFECT_SERVER_UI_API_URL": url,
                     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
                     "DO_NOT_TRACK": "1",
                 },
@@ -171,9 +173,15 @@ def _healthy(api_url: str) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Prefect's usual port, so that its address can be remembered; any other where that is taken."""
+    for port in (4200, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError("no port of 127.0.0.1 is free for a Prefect server")
 
 
 @contextmanager
