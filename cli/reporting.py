@@ -7,6 +7,7 @@ from typing import Any
 
 from axonloom.chain import Chain
 from axonloom.stage import StagePlan
+from axonloom.stages.layer_stage import current_state
 from cli.options import AsJson, ConfigFile, Overrides
 from cli.running import configuration_of, console, sentences
 
@@ -28,7 +29,7 @@ def status(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJs
 
 
 def _row(plan: StagePlan) -> dict[str, Any]:
-    state = plan.ledger.read()
+    state = current_state(plan)
     name = f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
     return {
         "stage": name,

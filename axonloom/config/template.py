@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import section_of
@@ -67,6 +68,8 @@ def _commented(line: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "[0, 0, 0]  # no default: to be given"
     if value is None:
         return "null"
     if isinstance(value, tuple):

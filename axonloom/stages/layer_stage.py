@@ -9,7 +9,8 @@ from functools import cached_property
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.durable import write_json
 from axonloom.lease import Lease, require_token
-from axonloom.stage import Stage
+from axonloom.ledger import LedgerState
+from axonloom.stage import Stage, StagePlan
 
 LEASE = "lease.json"
 CREATION = "layer.json"
@@ -32,9 +33,22 @@ class LayerStage(Stage):
 
     def bind(self) -> None:
         """Forget what the ledger says of a layer that has been deleted or replaced since."""
-        note = self.plan.folder / CREATION
         creation = self.layer.creation()
-        known = json.loads(note.read_text())["creation"] if note.exists() else None
-        if known != creation:
+        if _noted_creation(self.plan) != creation:
             shutil.rmtree(self.plan.ledger.folder, ignore_errors=True)
-            write_json(note, {"creation": creation})
+            write_json(self.plan.folder / CREATION, {"creation": creation})
+
+
+def current_state(plan: StagePlan) -> LedgerState:
+    """What is done of a stage, as it stands now: nothing where its layer was deleted or replaced since."""
+    if "layer" in plan.parameters:
+        marker = SegmentationLayer.at(plan.parameters["layer"]).marker()
+        if marker is None or marker["creation"] != _noted_creation(plan):
+            return LedgerState()
+    return plan.ledger.read()
+
+
+def _noted_creation(plan: StagePlan) -> str | None:
+    """The creation of the layer that the ledger of ``plan`` speaks of."""
+    note = plan.folder / CREATION
+    return json.loads(note.read_text())["creation"] if note.exists() else None

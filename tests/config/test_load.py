@@ -112,6 +112,7 @@ def test_the_template_is_the_defaults_and_loads(file):
 def test_uncommenting_any_line_of_the_template_keeps_it_a_configuration(file):
     """Commented lines show keys and defaults that are really accepted."""
     lines = template().splitlines()
+    assert "Undefined" not in template()
     keys = [line.strip("# ").split(":")[0] for line in lines if line.lstrip().startswith("# ") and ":" in line]
     assert {"retries", "mips", "smoothing", "lowest"} <= set(keys)
     assert yaml.safe_load(template())["merge"] == {"threshold": 0.5}

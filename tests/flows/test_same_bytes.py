@@ -7,6 +7,7 @@ import pytest
 
 from axonloom.chain import Chain
 from axonloom.geometry import BlockAlignmentError
+from axonloom.stages.layer_stage import current_state
 from tests.flows.affinity_project import SHAPE, configuration, make_project, segmentation
 
 pytestmark = pytest.mark.flow
@@ -78,6 +79,8 @@ def test_a_new_threshold_repeats_pool_and_apply_only(whole, project, tmp_path):
     assert new.pool.fingerprint != old.pool.fingerprint
     merge(moved)
     changed = segmentation(workspace)
+    assert not current_state(old.apply).done
+    assert len(current_state(new.apply).done) == 1
     assert changed.max() < before.max()
     # And back: what the ledger said of the layer that was replaced is void.
     merge(config)
