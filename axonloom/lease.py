@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import psutil
 from axonloom.durable import sync_folder, write_json
 from axonloom.runner import LeaseLostError
 
+FORMAT_VERSION = 1
 #: A holder on another machine that has not renewed for this long (seconds) is taken for dead.
 EXPIRES_AFTER = 600.0
 
@@ -100,6 +104,29 @@ def require_token(path: Path, token: int) -> None:
         )
 
 
+@contextmanager
+def holding(path: Path, fingerprint: str) -> Iterator[Lease]:
+    """Claim an output for the time of a ``with`` block, renewing all the while; raises as :func:`claim` does."""
+    lease = claim(path, fingerprint)
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(EXPIRES_AFTER / 10):
+            try:
+                renew(lease)
+            except LeaseLostError:
+                return
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        ended.set()
+        keeper.join()
+        lease.release()
+
+
 def renew(lease: Lease) -> None:
     """Say that the holder lives: for holders on other machines, whose processes cannot be seen from here."""
     lease.require()
@@ -124,6 +151,8 @@ def _read(path: Path) -> Lease | None:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    if content.pop("format_version", 1) > FORMAT_VERSION:
+        raise LeaseHeldError(f"{path} was written by a newer axonloom: install that version to go on")
     content.pop("released", None)
     return Lease(**{**content, "path": path})
 
@@ -131,7 +160,7 @@ def _read(path: Path) -> Lease | None:
 def _write(lease: Lease, *, released: bool = False) -> None:
     content = asdict(lease)
     del content["path"]
-    write_json(lease.path, {**content, "released": released})
+    write_json(lease.path, {**content, "format_version": FORMAT_VERSION, "released": released})
 
 
 class _exclusive:  # noqa: N801 - reads as a statement: with _exclusive(path)

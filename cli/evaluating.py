@@ -11,7 +11,7 @@ from axonloom.config.load import ConfigurationError
 from axonloom.volumes import open_volume
 from cli.jobs import run_job
 from cli.options import AsJson, ConfigFile, On, Overrides, with_place
-from cli.running import configuration_of, console, sentences
+from cli.running import complaints, configuration_of, console, sentences
 
 
 def evaluate(
@@ -36,7 +36,9 @@ def evaluate(
         with sentences():
             if segmentation is not None or labels is not None or config is None:
                 raise ConfigurationError("evaluate takes --segmentation URI and --labels URI, or a configuration")
-        scores = run_job("evaluate", configuration_of(config, with_place(overrides, on)))
+        scores = run_job(
+            "evaluate", configuration_of(config, with_place(overrides, on)), say=complaints if as_json else console
+        )
         if as_json:
             print(json.dumps(scores))
         return

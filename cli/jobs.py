@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
+from rich.console import Console
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
@@ -17,7 +18,7 @@ from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
 
 
-def run_job(job: str, configuration: Configuration) -> Any:
+def run_job(job: str, configuration: Configuration, say: Console = console) -> Any:
     """Run a job's flow with progress; what it made is printed."""
     module, stages = JOBS[job]
 
@@ -25,10 +26,10 @@ def run_job(job: str, configuration: Configuration) -> Any:
         # Only here: the flows import Prefect, which `--help` and `info` do without.
         return getattr(import_module(f"flows.{module}"), module)(given)
 
-    result = run_flow(job, flow, configuration, stages)
+    result = run_flow(job, flow, configuration, stages, say)
     for name, value in (result or {}).items():
         if isinstance(value, str | int | float):
-            console.print(f"  {name}: {round(value, 4) if isinstance(value, float) else value}")
+            say.print(f"  {name}: {round(value, 4) if isinstance(value, float) else value}")
     return result
 
 

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
+from axonloom import __version__
 from cli.configuring import config_app, init
 from cli.demonstrating import demo
 from cli.evaluating import evaluate
@@ -20,11 +21,23 @@ from cli.running import require_terminal_encoding
 app = typer.Typer(
     name="axonloom",
     help="Electron-microscopy volumes in, neurons out.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context, show: bool = typer.Option(False, "--version", help="Print the version and exit.")
+) -> None:
+    """Electron-microscopy volumes in, neurons out."""
+    if show:
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 app.command()(demo)
 app.command()(init)
 add_jobs(app)

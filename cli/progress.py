@@ -47,19 +47,27 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                 done = len(plan.ledger.read().done)
                 total = len(plan.grid)
                 if k not in begun:
-                    title = f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
-                    begun[k] = (bars.add_task(title, total=total, completed=done, rate=""), done, time.monotonic())
+                    begun[k] = (
+                        bars.add_task(title(plan), total=total, completed=done, rate=""),
+                        done,
+                        time.monotonic(),
+                    )
                 bar, before, since = begun[k]
                 rate = _rate(plan, done - before, time.monotonic() - since)
                 bars.update(bar, completed=done, rate=rate)
                 if done == total:
                     told.add(k)
                     if not console.is_terminal:
-                        console.print(f"{plan.stage}: {total} blocks done{' at ' + rate if rate else ''}")
+                        console.print(f"{title(plan)}: {total} blocks done{' at ' + rate if rate else ''}")
             if ending:
                 return
             # A large ledger takes time to read: looking must stay a small share of the work.
             stop.wait(max(INTERVAL, 20 * (time.monotonic() - looked)))
+
+
+def title(plan: StagePlan) -> str:
+    """A stage's name, with the scale for those of the pyramid."""
+    return f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
 
 
 def _rate(plan: StagePlan, blocks: int, seconds: float) -> str:

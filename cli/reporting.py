@@ -9,6 +9,7 @@ from axonloom.chain import Chain
 from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import current_state
 from cli.options import AsJson, ConfigFile, Overrides
+from cli.progress import title
 from cli.running import configuration_of, console, sentences
 
 
@@ -30,9 +31,8 @@ def status(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJs
 
 def _row(plan: StagePlan) -> dict[str, Any]:
     state = current_state(plan)
-    name = f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
     return {
-        "stage": name,
+        "stage": title(plan),
         "fingerprint": plan.fingerprint[:16],
         "blocks": len(plan.grid),
         "done": len(state.done),

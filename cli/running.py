@@ -49,11 +49,12 @@ def run_flow(
     flow: Callable[[Configuration], Any],
     configuration: Configuration,
     stages: Callable[[Chain], Any],
+    say: Console = console,
 ) -> Any:
     """Run a flow to its end and return what it returned; other endings leave the program with their exit code.
 
     ``stages`` gives the plans that the job goes through, for the progress bars; it is called first, so that bad input is
-    found before a server is started.
+    found before a server is started. ``say`` is where progress goes.
     """
     with sentences():
         plans = list(stages(Chain(configuration)))
@@ -61,6 +62,7 @@ def run_flow(
     from prefect.exceptions import TerminationSignal
 
     from cli.progress import stage_progress
+    from cli.training_progress import training_progress
     from deployments.server import ServerError, prefect_server, ui_url
     from tasks.run_stage import StageFailedError
     from tasks.stopping import clear_stop
@@ -70,8 +72,9 @@ def run_flow(
     begin = time.monotonic()
     try:
         with sentences(), prefect_server() as url, _graceful_interrupt():
-            console.print(f"{job}: watch it at {ui_url(url)} (log: {log})")
-            with stage_progress(plans, console):
+            say.print(f"{job}: watch it at {ui_url(url)} (log: {log})")
+            iterations, losses = configuration.train.iterations, configuration.workspace / "checkpoints" / "loss.jsonl"
+            with training_progress(losses, iterations, say) if job == "train" else stage_progress(plans, say):
                 result = flow(configuration)
     except StageFailedError as error:
         for block, trace in list(error.report.failed.items())[:3]:
@@ -92,7 +95,7 @@ def run_flow(
             raise
         complaints.print(f"[yellow]stopped:[/yellow] the disk is full ({error}); make room and run again to go on")
         raise typer.Exit(exit_codes.RESUMABLE) from None
-    console.print(f"{job}: done in {time.monotonic() - begin:.0f} s")
+    say.print(f"{job}: done in {time.monotonic() - begin:.0f} s")
     return result
 
 

@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from axonloom.lease import claim
+from axonloom.lease import holding
 from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.registry import open_stage
 from tasks.run_stage import run_stage
@@ -21,13 +21,12 @@ from tasks.workers import Workers
 def apply(configuration: Configuration) -> dict[str, Any]:
     """Write the segmentation as a Neuroglancer precomputed layer, with its coarser scales."""
     chain = Chain(configuration)
-    require_done(chain.pool, "pool")
+    require_done(chain.pool)
     plans = (chain.apply, *chain.pyramid)
     chain.apply.save()
     first = open_stage(chain.apply.folder)
     assert isinstance(first, LayerStage)
-    lease = claim(first.layer.lease, chain.apply.fingerprint)
-    try:
+    with holding(first.layer.lease, chain.apply.fingerprint) as lease:
         replaced = first.layer.replaces(chain.apply.fingerprint, chain.workspace)
         if replaced:
             get_run_logger().warning(replaced)
@@ -38,7 +37,5 @@ def apply(configuration: Configuration) -> dict[str, Any]:
                 assert isinstance(stage, LayerStage)
                 stage.hold(lease)
                 run_stage(plan, workers)
-    finally:
-        lease.release()
     show_segmentation(chain)
     return {"segmentation": chain.layer}

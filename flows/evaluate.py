@@ -18,7 +18,7 @@ from tasks.workers import Workers
 def evaluate(configuration: Configuration) -> dict[str, Any]:
     """Count fragments against labels block by block; from the counts, score fragments, segmentation, and every threshold."""
     chain = Chain(configuration)
-    require_done(chain.pool, "merge")
+    require_done(chain.pool)
     with Workers(configuration.compute) as workers:
         run_stage(chain.contingency, workers)
     scores = score(chain)

@@ -9,7 +9,6 @@ from prefect import flow
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from tasks.run_stage import run_stage
-from tasks.upstream import require_done
 from tasks.workers import Workers
 
 
@@ -17,7 +16,6 @@ from tasks.workers import Workers
 def pool(configuration: Configuration) -> dict[str, Any]:
     """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
     chain = Chain(configuration)
-    require_done(chain.graph, "segment")
     with Workers(configuration.compute) as workers:
         for plan in (chain.agglomerate, chain.pool):
             run_stage(plan, workers)

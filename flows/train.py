@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from axonloom.config.configuration import Configuration
-from axonloom.lease import claim
+from axonloom.lease import holding
 from axonloom.networks.checkpoint_folder import newest_good
 from tasks.run_stage import CACHE
 from tasks.training import configured, training_fingerprint
@@ -22,8 +22,7 @@ def train(configuration: Configuration) -> dict[str, Any]:
     settings = configuration.train
     step = settings.checkpoint_every
     result: dict[str, Any] = {}
-    lease = claim(configuration.workspace / "checkpoints.lease", identity)
-    try:
+    with holding(configuration.workspace / "checkpoints.lease", identity) as lease:
         newest = newest_good(folder).checkpoint
         reached = newest.iteration if newest is not None else 0
         for until in [*range(step, settings.iterations, step), settings.iterations]:
@@ -31,6 +30,8 @@ def train(configuration: Configuration) -> dict[str, Any]:
             # Checkpoints on disk are the truth: a cached stretch beyond the newest of them is trained again.
             run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
             result = run(configuration, str(folder.absolute()), identity, until)
-    finally:
-        lease.release()
-    return {"checkpoint": result["best"], "loss": result["loss"], "validation_loss": result["validation_loss"]}
+    return {
+        "checkpoint": result["best"],
+        "last_loss": result["loss"],
+        "last_validation_loss": result["validation_loss"],
+    }

@@ -18,6 +18,7 @@ from tasks.artifacts import StageArtifacts
 from tasks.batches import Batch, batches
 from tasks.run_batch import configured
 from tasks.stopping import clear_stop, request_stop, stop_requested
+from tasks.upstream import require_inputs_done
 from tasks.workers import Workers
 
 #: Where Prefect keeps the results of finished batches, below the workspace.
@@ -88,6 +89,7 @@ def run_stage(plan: StagePlan, workers: Workers) -> StageReport:
     logger = get_run_logger()
     compute = workers.settings
     begin = time.perf_counter()
+    require_inputs_done(plan)
     plan.save()
     stage = open_stage(plan.folder)
     stage.prepare()

@@ -99,7 +99,9 @@ def score(chain: Chain) -> ChainScores:
         fragments=_scores(table, None, settings.predicted_zero),
         others=tuple(at(t) for t in settings.thresholds if t >= chain.configuration.merge.lowest and t != chosen),
     )
-    write_json(chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json", found.as_dict())
+    write_json(
+        chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json", {"format_version": 1, **found.as_dict()}
+    )
     return found
 
 

@@ -12,6 +12,7 @@ from axonloom.lease import Lease, require_token
 from axonloom.ledger import LedgerState
 from axonloom.stage import Stage, StagePlan
 
+FORMAT_VERSION = 1
 LEASE = "lease.json"
 CREATION = "layer.json"
 
@@ -25,7 +26,9 @@ class LayerStage(Stage):
 
     def hold(self, lease: Lease) -> None:
         """Note under which claim this stage may write; its blocks check it."""
-        write_json(self.plan.folder / LEASE, {"path": str(lease.path), "token": lease.token})
+        write_json(
+            self.plan.folder / LEASE, {"format_version": FORMAT_VERSION, "path": str(lease.path), "token": lease.token}
+        )
 
     def permit(self) -> None:
         held = json.loads((self.plan.folder / LEASE).read_text())
@@ -36,7 +39,7 @@ class LayerStage(Stage):
         creation = self.layer.creation()
         if _noted_creation(self.plan) != creation:
             shutil.rmtree(self.plan.ledger.folder, ignore_errors=True)
-            write_json(self.plan.folder / CREATION, {"creation": creation})
+            write_json(self.plan.folder / CREATION, {"format_version": FORMAT_VERSION, "creation": creation})
 
 
 def current_state(plan: StagePlan) -> LedgerState:

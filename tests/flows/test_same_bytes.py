@@ -112,3 +112,24 @@ def test_a_segmentation_that_is_not_ours_is_never_touched(prefect_api, project, 
     assert theirs.read_text() == "precious"
     theirs.unlink()
     apply(config)
+
+
+def test_what_is_half_there_is_never_read_as_whole(prefect_api, project, tmp_path):
+    from axonloom.runner import run_blocks
+    from axonloom.stage import StageError
+    from axonloom.stages.registry import open_stage
+    from flows.pool import pool
+    from tasks.upstream import require_inputs_done
+
+    config = configuration(project, tmp_path / "work", (32, 32, 32))
+    with pytest.raises(StageError, match="run `axonloom segment` first"):
+        pool(config)
+    chain = Chain(config)
+    chain.fragment.save()
+    stage = open_stage(chain.fragment.folder)
+    stage.prepare()
+    run_blocks(stage, range(len(chain.fragment.grid) - 1))
+    with pytest.raises(StageError, match=r"not done \(1 of 36 blocks"):
+        require_inputs_done(chain.join)
+    run_blocks(stage, range(len(chain.fragment.grid)))
+    require_inputs_done(chain.join)

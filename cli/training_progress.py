@@ -1,0 +1,75 @@
+"""The progress of a training, from its log on disk."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+INTERVAL = 1.0
+#: Seconds between two lines where there is no terminal.
+PATIENCE = 60.0
+
+
+@contextmanager
+def training_progress(log: Path, iterations: int, console: Console) -> Iterator[None]:
+    """A bar with loss and iterations per second; a line a minute where there is no terminal."""
+    stop = threading.Event()
+    painter = threading.Thread(target=_paint, args=(log, iterations, console, stop), daemon=True)
+    painter.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        painter.join()
+
+
+def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) -> None:
+    columns = (
+        TextColumn("train"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[facts]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("train", total=iterations, facts="")
+        first: tuple[int, float] | None = None
+        told = time.monotonic()
+        while not stop.wait(INTERVAL):
+            entry = _last_line(log)
+            if entry is None:
+                continue
+            done = int(entry["iteration"])
+            if first is None or done < first[0]:
+                first = done, time.monotonic()
+            rate = (done - first[0]) / max(time.monotonic() - first[1], 1e-9)
+            facts = f"loss {entry['loss']:.3f}, {rate:.2f} iterations/s"
+            bars.update(bar, completed=done, facts=facts)
+            if not console.is_terminal and time.monotonic() - told > PATIENCE:
+                told = time.monotonic()
+                left = f", {(iterations - done) / rate / 60:.0f} minutes left" if rate else ""
+                console.print(f"train: iteration {done} of {iterations}, {facts}{left}")
+
+
+def _last_line(log: Path) -> dict[str, Any] | None:
+    """The last whole line of a log that another thread writes."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return None
+    for line in reversed(lines):
+        try:
+            return json.loads(line)
+        except ValueError:
+            continue
+    return None
