@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -39,11 +40,13 @@ class Lease:
     ----------
     path : the lease file
     token : grows by one with every claim of this output
+    claim_id : unlike that of any other claim, also after the lease file was deleted by hand
     fingerprint : of the stage that may write
     """
 
     path: Path
     token: int
+    claim_id: str
     fingerprint: str
     host: str
     pid: int
@@ -52,12 +55,12 @@ class Lease:
 
     def require(self) -> None:
         """Raise LeaseLostError unless this claim still stands."""
-        require_token(self.path, self.token)
+        require_claim(self.path, self.claim_id)
 
     def release(self) -> None:
         """Give the output up; its token stays, so that the next claim is a newer one."""
         current = _read(self.path)
-        if current is not None and current.token == self.token:
+        if current is not None and current.claim_id == self.claim_id:
             _write(self, released=True)
 
 
@@ -85,6 +88,7 @@ def claim(path: Path, fingerprint: str, *, break_lease: bool = False) -> Lease:
         lease = Lease(
             path=path,
             token=1 if current is None else current.token + 1,
+            claim_id=uuid.uuid4().hex,
             fingerprint=fingerprint,
             host=socket.gethostname(),
             pid=mine.pid,
@@ -95,10 +99,10 @@ def claim(path: Path, fingerprint: str, *, break_lease: bool = False) -> Lease:
         return lease
 
 
-def require_token(path: Path, token: int) -> None:
-    """Raise LeaseLostError unless ``token`` is the one on disk."""
+def require_claim(path: Path, claim_id: str) -> None:
+    """Raise LeaseLostError unless the claim on disk is this one."""
     current = _read(path)
-    if current is None or current.token != token:
+    if current is None or current.claim_id != claim_id:
         raise LeaseLostError(
             f"{path.with_suffix('')} was claimed by another run; this one may not write it any more and stops"
         )
@@ -116,6 +120,9 @@ def holding(path: Path, fingerprint: str) -> Iterator[Lease]:
                 renew(lease)
             except LeaseLostError:
                 return
+            except OSError:
+                # A file system that hiccups: there are nine more tries before the claim is taken for dead.
+                continue
 
     keeper = threading.Thread(target=keep, daemon=True)
     keeper.start()

@@ -92,9 +92,13 @@ class Ledger:
         state, covered = self._read_snapshot()
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.jsonl")):
-                with path.open("rb") as file:
-                    file.seek(covered.get(path.name, 0))
-                    content = file.read()
+                try:
+                    with path.open("rb") as file:
+                        file.seek(covered.get(path.name, 0))
+                        content = file.read()
+                except FileNotFoundError:
+                    # The ledger is being forgotten, because its output was deleted.
+                    continue
                 for raw in content.split(b"\n"):
                     line = _parse(raw)
                     if line is None:

@@ -74,21 +74,25 @@ class StagePlan:
         return Ledger(self.folder / "ledger")
 
     def save(self) -> None:
-        """Write ``stage.json`` unless it is there."""
-        if not (self.folder / PLAN).exists():
-            write_json(
-                self.folder / PLAN,
-                {
-                    "format_version": FORMAT_VERSION,
-                    "fingerprint": self.fingerprint,
-                    "stage": self.stage,
-                    "version": self.version,
-                    "parameters": dict(self.parameters),
-                    "inputs": {name: dict(given) for name, given in self.inputs.items()},
-                    "grid": self._grid_as_json(),
-                    "software": software(),
-                },
-            )
+        """Write ``stage.json``, unless it says the same already.
+
+        The fingerprint does not hold where inputs lie, so a file that was moved is found where it is now.
+        """
+        content = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": self.fingerprint,
+            "stage": self.stage,
+            "version": self.version,
+            "parameters": dict(self.parameters),
+            "inputs": {name: dict(given) for name, given in self.inputs.items()},
+            "grid": self._grid_as_json(),
+        }
+        path = self.folder / PLAN
+        if path.exists():
+            known = json.loads(path.read_text())
+            if {key: known.get(key) for key in content} == json.loads(json.dumps(content)):
+                return
+        write_json(path, {**content, "software": software()})
 
     @classmethod
     def load(cls, folder: Path) -> StagePlan:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from axonloom.stage import StagePlan
+from axonloom.stages.layer_stage import current_state
 
 INTERVAL = 0.5
 
@@ -44,7 +45,7 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
             for k, plan in enumerate(plans):
                 if k in told or not plan.ledger.folder.is_dir():
                     continue
-                done = len(plan.ledger.read().done)
+                done = len(current_state(plan).done)
                 total = len(plan.grid)
                 if k not in begun:
                     begun[k] = (

@@ -22,6 +22,7 @@ from axonloom.config.load import load_configuration
 from axonloom.lease import LeaseHeldError
 from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.transient import is_full_disk
+from axonloom.workspace import WorkspaceError
 from cli import exit_codes
 
 console = Console(highlight=False, soft_wrap=True)
@@ -59,6 +60,7 @@ def run_flow(
     with sentences():
         plans = list(stages(Chain(configuration)))
     # Only here: Prefect takes seconds to import, and bad input should not.
+    import httpx
     from prefect.exceptions import TerminationSignal
 
     from cli.progress import stage_progress
@@ -67,7 +69,8 @@ def run_flow(
     from tasks.run_stage import StageFailedError
     from tasks.stopping import clear_stop
 
-    log = _log_to_file(configuration.workspace, job)
+    with sentences():
+        log = _log_to_file(configuration.workspace, job)
     clear_stop()
     begin = time.monotonic()
     try:
@@ -89,6 +92,11 @@ def run_flow(
         raise typer.Exit(exit_codes.RESUMABLE) from None
     except (KeyboardInterrupt, TerminationSignal):
         complaints.print(f"[yellow]stopped:[/yellow] {job} was interrupted; run the same command again to go on")
+        raise typer.Exit(exit_codes.RESUMABLE) from None
+    except httpx.HTTPError as error:
+        complaints.print(
+            f"[yellow]stopped:[/yellow] the Prefect server does not answer any more ({_escaped(error)}); run again to go on"
+        )
         raise typer.Exit(exit_codes.RESUMABLE) from None
     except OSError as error:
         if not is_full_disk(error):
@@ -120,7 +128,12 @@ def _graceful_interrupt() -> Iterator[None]:
 def _log_to_file(workspace: Path, job: str) -> Path:
     """One log file a process; the terminal keeps warnings and the progress bars."""
     folder = workspace / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"workspace: {workspace} cannot be written ({error.strerror}); name another folder"
+        ) from None
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{os.getpid()}.log"
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

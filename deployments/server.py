@@ -102,7 +102,13 @@ class _SharedServer:
             return None
         if abs(process.create_time() - record["started"]) > 1.0:
             return None
-        return record["url"] if _healthy(record["url"]) else None
+        # A busy machine answers late; a second server on the same database would be worse than waiting.
+        give_up = time.monotonic() + PATIENCE
+        while not _healthy(record["url"]):
+            if not process.is_running() or time.monotonic() > give_up:
+                return None
+            time.sleep(0.5)
+        return record["url"]
 
     def _start(self) -> str:
         port = _free_port()
@@ -125,20 +131,25 @@ class _SharedServer:
                 # Its own session: Ctrl+C stops the job, which then stops the server in order.
                 start_new_session=True,
             )
-        give_up = time.monotonic() + PATIENCE
-        while not _healthy(url):
-            if process.poll() is not None or time.monotonic() > give_up:
-                process.kill()
-                raise ServerError(f"the Prefect server did not start; its log is {log}")
-            time.sleep(0.2)
         started = psutil.Process(process.pid).create_time()
         self.record.write_text(json.dumps({"pid": process.pid, "started": started, "url": url}))
+        give_up = time.monotonic() + PATIENCE
+        try:
+            while not _healthy(url):
+                if process.poll() is not None or time.monotonic() > give_up:
+                    raise ServerError(f"the Prefect server did not start; its log is {log}")
+                time.sleep(0.2)
+        except BaseException:
+            self._stop()
+            raise
         return url
 
     def _stop(self) -> None:
         try:
             record = json.loads(self.record.read_text())
             process = psutil.Process(record["pid"])
+            if abs(process.create_time() - record["started"]) > 1.0:
+                return  # another process has that number now
             family = [*process.children(recursive=True), process]
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return

@@ -11,12 +11,12 @@ from typing import Any
 from prefect import get_run_logger
 
 from axonloom.config.compute import ComputeSettings
-from axonloom.runner import LeaseLostError, StoppedError
+from axonloom.runner import StoppedError
 from axonloom.stage import StagePlan
 from axonloom.stages.registry import open_stage
 from tasks.artifacts import StageArtifacts
 from tasks.batches import Batch, batches
-from tasks.run_batch import configured
+from tasks.run_batch import BlocksFailedError, configured
 from tasks.stopping import clear_stop, request_stop, stop_requested
 from tasks.upstream import require_inputs_done
 from tasks.workers import Workers
@@ -141,12 +141,15 @@ def _run_open(
         for future in futures:
             while not future.wrapped_future.done():
                 future.wait(timeout=1.0)
+                if stop_requested():
+                    raise StoppedError(f"{plan.stage} was stopped; run again to go on")
                 artifacts.update_from(plan.ledger)
             if future.wrapped_future.cancelled():
                 continue
             future.wait()
             error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
-            if isinstance(error, StoppedError | LeaseLostError):
+            if isinstance(error, Exception) and not isinstance(error, BlocksFailedError):
+                # Not a block's fault: the plan, the ledger, the disk or the lease. The next batch would fail as well.
                 raise error
     except BaseException:
         # The flow is leaving: blocks that are running end, the others are not begun, and then this process may work again.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
-from axonloom.lease import LeaseHeldError, claim, require_token
+from axonloom.lease import LeaseHeldError, claim
 from axonloom.runner import LeaseLostError
 
 HOLD = """
@@ -44,14 +45,13 @@ def test_a_killed_holder_loses_it_and_its_token_is_void(tmp_path, holder):
     assert lease.token == 2
     lease.require()
     with pytest.raises(LeaseLostError, match="may not write"):
-        require_token(tmp_path / "out.lease", 1)
+        replace(lease, claim_id="of the one that was killed").require()
 
 
 def test_a_broken_lease_stops_the_old_holder(tmp_path, holder):
     lease = claim(tmp_path / "out.lease", "mine", break_lease=True)
     assert lease.token == 2
-    with pytest.raises(LeaseLostError):
-        require_token(tmp_path / "out.lease", 1)
+    lease.require()
 
 
 def test_a_released_lease_is_free_and_tokens_grow(tmp_path):
@@ -68,3 +68,13 @@ def test_a_guard_left_by_a_crash_does_not_block_for_ever(tmp_path):
     guard.touch()
     os.utime(guard, (time.time() - 120, time.time() - 120))
     assert claim(tmp_path / "out.lease", "a").token == 1
+
+
+def test_a_lease_file_deleted_by_hand_still_stops_the_old_holder(tmp_path):
+    old = claim(tmp_path / "out.lease", "a")
+    (tmp_path / "out.lease").unlink()
+    new = claim(tmp_path / "out.lease", "b")
+    assert new.token == old.token
+    new.require()
+    with pytest.raises(LeaseLostError):
+        old.require()

@@ -67,4 +67,5 @@ class ApplyStage(LayerStage):
         labels = self.fragments.read(block.core)
         self.output.write(block.core, relabel(labels, self.table))
         self.output.sync(block.core)
+        self.permit()
         return {}

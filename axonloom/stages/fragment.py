@@ -20,7 +20,8 @@ from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.segmentation.fragments import block_fragments, halo
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
-from axonloom.volumes import Volume, create_volume, open_volume
+from axonloom.stages.stage_volume import ensure_volume
+from axonloom.volumes import Volume, open_volume
 
 
 class FragmentStage(Stage):
@@ -80,16 +81,15 @@ class FragmentStage(Stage):
 
     def prepare(self) -> None:
         grid = self.plan.grid
-        if not (self.plan.folder / "fragments.zarr").exists():
-            create_volume(
-                str(self.plan.folder / "fragments.zarr"),
-                shape=grid.region.shape,
-                dtype=np.uint64,
-                chunk=chunk_for_blocks(grid.shape, grid.region.shape),
-                voxel_size=self.affinities.voxel_size,
-                offset=self.affinities.offset,
-                attributes={"axonloom_fingerprint": self.plan.fingerprint},
-            )
+        ensure_volume(
+            self.plan.folder / "fragments.zarr",
+            shape=grid.region.shape,
+            dtype=np.uint64,
+            chunk=chunk_for_blocks(grid.shape, grid.region.shape),
+            voxel_size=self.affinities.voxel_size,
+            offset=self.affinities.offset,
+            attributes={"axonloom_fingerprint": self.plan.fingerprint},
+        )
 
     def process(self, block: Block) -> Mapping[str, Any]:
         parameters = self.plan.parameters

@@ -15,9 +15,10 @@ from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor, load_predictor, settings_that_matter
 from axonloom.networks.checkpoint import Checkpoint
-from axonloom.stage import Stage, StagePlan
+from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
-from axonloom.volumes import Volume, create_volume, open_volume
+from axonloom.stages.stage_volume import ensure_volume
+from axonloom.volumes import Volume, open_volume
 
 
 class InferStage(Stage):
@@ -59,7 +60,12 @@ class InferStage(Stage):
 
     @cached_property
     def predictor(self) -> Predictor:
-        checkpoint = Checkpoint.open(Path(self.plan.inputs["checkpoint"]["path"]))
+        given = self.plan.inputs["checkpoint"]
+        checkpoint = Checkpoint.open(Path(given["path"]))
+        if checkpoint.identity() != given["identity"]:
+            raise StageError(
+                f"{given['path']} is another network than when this inference was planned: run the job again"
+            )
         return load_predictor(checkpoint, self.plan.parameters)
 
     @cached_property
@@ -69,17 +75,16 @@ class InferStage(Stage):
 
     def prepare(self) -> None:
         grid = self.plan.grid
-        if not (self.plan.folder / "affinities.zarr").exists():
-            create_volume(
-                str(self.plan.folder / "affinities.zarr"),
-                shape=grid.region.shape,
-                dtype=np.uint8,
-                channels=self.predictor.channels,
-                chunk=chunk_for_blocks(grid.shape, grid.region.shape),
-                voxel_size=self.image.voxel_size,
-                offset=self.image.offset,
-                attributes={"axonloom_fingerprint": self.plan.fingerprint},
-            )
+        ensure_volume(
+            self.plan.folder / "affinities.zarr",
+            shape=grid.region.shape,
+            dtype=np.uint8,
+            channels=self.predictor.channels,
+            chunk=chunk_for_blocks(grid.shape, grid.region.shape),
+            voxel_size=self.image.voxel_size,
+            offset=self.image.offset,
+            attributes={"axonloom_fingerprint": self.plan.fingerprint},
+        )
 
     def process(self, block: Block) -> Mapping[str, Any]:
         found = predict_block(self.image, block.core, self.lattice, self.predictor, self.plan.parameters["blending"])

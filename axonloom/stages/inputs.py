@@ -8,7 +8,7 @@ from typing import Any
 
 from axonloom.config.volumes import AffinitySettings, VolumeSettings
 from axonloom.geometry import Box
-from axonloom.stage import StageError, StagePlan
+from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.volumes import CroppedVolume, Volume, VolumeError, open_affinities, open_volume
 
 
@@ -38,6 +38,7 @@ def open_configured(settings: VolumeSettings) -> Volume:
 
 def volume_input(settings: VolumeSettings) -> dict[str, Any]:
     """A user's volume as a stage's input."""
+    _require_whole(settings.path)
     kind = "affinities" if isinstance(settings, AffinitySettings) else "volume"
     return {
         "kind": kind,
@@ -45,6 +46,19 @@ def volume_input(settings: VolumeSettings) -> dict[str, Any]:
         # A stated voxel size changes no voxel, but it is written into what is made.
         "identity": {"volume": open_configured(settings).identity(), "voxel_size": settings.voxel_size},
     }
+
+
+def _require_whole(path: str) -> None:
+    """Refuse a volume of a stage (of any workspace) that is not finished: what is missing there would read as zeros."""
+    folder = Path(path).parent
+    if (folder / PLAN).exists():
+        plan = StagePlan.load(folder)
+        missing = plan.ledger.read().missing(range(len(plan.grid)))
+        if missing:
+            raise StageError(
+                f"{path} is not finished: {len(missing)} of its {len(plan.grid)} blocks are missing; let the run that makes "
+                "it end first"
+            )
 
 
 def stage_input(plan: StagePlan) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from functools import cached_property
 
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.durable import write_json
-from axonloom.lease import Lease, require_token
+from axonloom.lease import Lease, require_claim
 from axonloom.ledger import LedgerState
 from axonloom.stage import Stage, StagePlan
 
@@ -27,18 +28,23 @@ class LayerStage(Stage):
     def hold(self, lease: Lease) -> None:
         """Note under which claim this stage may write; its blocks check it."""
         write_json(
-            self.plan.folder / LEASE, {"format_version": FORMAT_VERSION, "path": str(lease.path), "token": lease.token}
+            self.plan.folder / LEASE,
+            {"format_version": FORMAT_VERSION, "path": str(lease.path), "claim_id": lease.claim_id},
         )
 
     def permit(self) -> None:
         held = json.loads((self.plan.folder / LEASE).read_text())
-        require_token(self.layer.lease, held["token"])
+        require_claim(self.layer.lease, held["claim_id"])
 
     def bind(self) -> None:
         """Forget what the ledger says of a layer that has been deleted or replaced since."""
         creation = self.layer.creation()
         if _noted_creation(self.plan) != creation:
-            shutil.rmtree(self.plan.ledger.folder, ignore_errors=True)
+            if self.plan.ledger.folder.exists():
+                # Renamed first: removing may stop half-way, and what is left must not be taken for a ledger.
+                void = self.plan.folder / f"ledger.{uuid.uuid4().hex[:12]}.void"
+                self.plan.ledger.folder.rename(void)
+                shutil.rmtree(void)
             write_json(self.plan.folder / CREATION, {"format_version": FORMAT_VERSION, "creation": creation})
 
 

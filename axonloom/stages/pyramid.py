@@ -53,6 +53,7 @@ class PyramidStage(LayerStage):
         ).clipped(self.below.box)
         self.output.write(block.core, downsample_labels(self.below.read(fine), tuple(factor)))
         self.output.sync(block.core)
+        self.permit()
         return {}
 
 

@@ -63,7 +63,14 @@ class LabelledVolume:
     def identity(self) -> dict[str, Any]:
         """What, changed, would give other samples; as plain JSON."""
         boxes = [None if b is None else [*b.origin, *b.stop] for b in (self.region, self.held_out)]
-        return {"shape": list(self.image.shape), "weight": self.weight, "region": boxes[0], "held_out": boxes[1]}
+        return {
+            "image": self.image.identity(),
+            "labels": self.labels.identity(),
+            "shape": list(self.image.shape),
+            "weight": self.weight,
+            "region": boxes[0],
+            "held_out": boxes[1],
+        }
 
 
 def hold_out(volume: LabelledVolume, fraction: float, patch: Zyx) -> LabelledVolume:

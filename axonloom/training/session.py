@@ -145,7 +145,7 @@ class Session:
             "validation_loss": self.validation_loss,
             "best_loss": self.best_loss,
             "best_iteration": self.best_iteration,
-            "data": json.dumps([volume.identity() for volume in self.sampler.volumes]),
+            "data": self._data(),
         }
         return write_checkpoint(folder, description, self.network.state_dict(), state)
 
@@ -168,19 +168,22 @@ class Session:
         self.best_loss = state["best_loss"]
         self.best_iteration = state["best_iteration"]
 
+    def _data(self) -> str:
+        """What the samples come from, for telling other data from the same."""
+        return json.dumps([volume.identity() for volume in self.sampler.volumes], sort_keys=True)
+
     def _require_same(self, checkpoint: Checkpoint) -> None:
         before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
         changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
         if changed:
             raise TrainingError(
                 f"{checkpoint.folder} was trained with {changed[0]} = {before.get(changed[0])}, not {now[changed[0]]}; "
-                "use another folder for another training, or start_from to go on from its weights"
+                "train in another workspace, with train.start_from to go on from its weights"
             )
-        data = json.dumps([volume.identity() for volume in self.sampler.volumes])
-        if checkpoint.training_state()["data"] != data:
+        if checkpoint.training_state()["data"] != self._data():
             raise TrainingError(
-                f"{checkpoint.folder} was trained on volumes of other shapes, regions or weights; "
-                "use another folder, or start_from to go on from its weights"
+                f"{checkpoint.folder} was trained on other data (files, regions or weights differ): train in another "
+                "workspace, with train.start_from to go on from its weights"
             )
 
     def _judged(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,7 @@ def folder_identity(
     the user states; else with the names, sizes and times of all files.
     """
     if fingerprint is not None:
-        return {"fingerprint": fingerprint}
+        return {"fingerprint": fingerprint} if version is None else {"fingerprint": fingerprint, "version": version}
     identity: dict[str, Any] = {"path": str(folder.resolve()), "metadata_sha256": content_hash(metadata)}
     if version is not None:
         return {**identity, "version": version}

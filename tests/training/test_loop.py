@@ -147,7 +147,7 @@ def test_other_settings_or_data_do_not_continue_silently(tmp_path: Path) -> None
         train(settings(erosion=2), volumes(), tmp_path, until=2)
     image, labels = cells((32, 40, 48))
     other = [LabelledVolume(ArrayVolume(image.astype(np.float32)), ArrayVolume(labels))]
-    with pytest.raises(TrainingError, match="other shapes"):
+    with pytest.raises(TrainingError, match="other data"):
         train(settings(), other, tmp_path, until=2)
     longer = train(settings(iterations=50, checkpoint_every=5), volumes(), tmp_path, until=2)
     assert longer.iteration == 2
