@@ -153,6 +153,15 @@ def test_other_settings_or_data_do_not_continue_silently(tmp_path: Path) -> None
     assert longer.iteration == 2
 
 
+def test_corrected_labels_of_the_same_shape_do_not_continue_silently(tmp_path: Path) -> None:
+    train(settings(), volumes(), tmp_path, until=1)
+    corrected = volumes()
+    for volume in corrected:
+        volume.labels.uri = "corrected labels"
+    with pytest.raises(TrainingError, match="other data"):
+        train(settings(), corrected, tmp_path, until=2)
+
+
 def test_fine_tuning_begins_with_the_weights_and_grey_levels_of_another(uninterrupted: Path, tmp_path: Path) -> None:
     first = Checkpoint.open(uninterrupted / "last")
     brighter, labels = cells((24, 24, 24), seed=5)
