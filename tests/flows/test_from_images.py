@@ -14,6 +14,7 @@ from axonloom.config.load import load_configuration
 from axonloom.geometry import Box
 from axonloom.phantom import Phantom
 from axonloom.volumes import create_volume, open_volume
+from axonloom.workspace import workspace_id
 from tests.flows.affinity_project import segmentation
 from tests.flows.test_run_stage import task_states
 
@@ -34,6 +35,16 @@ def project(tmp_path_factory) -> Path:
     ids = create_volume(str(folder / "labels.zarr"), shape=SHAPE, dtype=np.uint64, voxel_size=phantom.voxel_size)
     ids.write(ids.box, labels)
     return folder
+
+
+def artifacts(workspace: Path) -> dict[str, str]:
+    """The newest artifacts of a workspace's training: what -> content."""
+    from prefect.client.orchestration import get_client
+
+    prefix = f"axonloom-{workspace_id(workspace)[:8]}-train-"
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/artifacts/latest/filter", json={"limit": 200}).json()
+    return {a["key"].removeprefix(prefix): str(a["data"]) for a in found if (a["key"] or "").startswith(prefix)}
 
 
 def configuration(project: Path, workspace: Path, **more: object) -> Configuration:
@@ -59,6 +70,12 @@ def trained(prefect_api, project, tmp_path_factory) -> Path:
     assert task_states("train") == ["Completed", "Completed"]
     train(config)
     assert task_states("train") == ["Cached", "Cached"]
+    shown = artifacts(workspace)
+    table = shown["checkpoints"]
+    assert "iteration_00000002" in table
+    assert "sha256" in table
+    assert "data:image/png;base64," in shown["loss"]
+    assert set(shown) >= {"checkpoints", "loss", "progress"}
     return workspace / "checkpoints" / "best"
 
 
