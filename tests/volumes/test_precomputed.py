@@ -176,3 +176,19 @@ def test_compresso_is_read_by_cloud_volume(shared):
     found = volume.read(box)
     np.testing.assert_array_equal(found, np.asarray(theirs)[..., 0].transpose(2, 1, 0))
     assert found.any()
+
+
+def test_crackle_is_read_by_cloud_volume(tmp_path):
+    from cloudvolume import CloudVolume
+
+    labels = np.arange(4 * 5 * 6, dtype=np.uint64).reshape(4, 5, 6) // 7
+    CloudVolume.from_numpy(
+        labels.transpose(2, 1, 0),
+        vol_path=f"file://{tmp_path}/a",
+        resolution=(8, 8, 8),
+        chunk_size=(4, 4, 4),
+        layer_type="segmentation",
+        encoding="crackle",
+        progress=False,
+    )
+    np.testing.assert_array_equal(open_volume(f"precomputed://{tmp_path}/a").read(), labels)
