@@ -25,6 +25,7 @@ from axonloom.stages.inputs import open_configured, stage_input, volume_input
 from axonloom.stages.join import JoinStage
 from axonloom.stages.pool import PoolStage
 from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+from axonloom.workspace import placed
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Chain:
     @property
     def layer(self) -> str:
         """The URI of the segmentation."""
-        return self.configuration.volumes.segmentation.path.replace("{workspace}", str(self.workspace.absolute()))
+        return placed(self.configuration.volumes.segmentation.path, self.workspace)
 
     @property
     def checkpoint(self) -> Path:

@@ -11,6 +11,8 @@ from axonloom.durable import write_json
 
 FORMAT_VERSION = 1
 MARKER = "workspace.json"
+#: Stands for the workspace in the paths of what is written, so that a workspace may be moved.
+PLACE = "{workspace}"
 
 
 class WorkspaceError(BadInputError):
@@ -36,3 +38,16 @@ def workspace_id(folder: Path) -> str:
     if content["format_version"] > FORMAT_VERSION:
         raise WorkspaceError(f"workspace: {folder} was made by a newer axonloom; install that version to go on with it")
     return content["id"]
+
+
+def placed(path: str, workspace: Path) -> str:
+    """``path`` with :data:`PLACE` filled in."""
+    return path.replace(PLACE, str(workspace.absolute()))
+
+
+def portable(path: str, workspace: Path) -> str:
+    """``path`` as plans state it: below :data:`PLACE` where it lies in the workspace, else as it is."""
+    scheme, separator, location = path.rpartition("://")
+    if not Path(location).is_relative_to(workspace.absolute()):
+        return path
+    return f"{scheme}{separator}{Path(PLACE) / Path(location).relative_to(workspace.absolute())}"

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from axonloom.bad_input import BadInputError
 from axonloom.config.configuration import Configuration
 from axonloom.config.yaml_1_2 import parse_yaml
+from axonloom.workspace import PLACE
 
 #: Keys whose values are paths: those in a file are relative to it, those typed on a command line to the current folder.
 PATH_KEYS = (
@@ -165,11 +166,11 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
 
 def absolute_uri(uri: str, folder: Path) -> str:
     """``uri`` with its local path made absolute against ``folder``; URLs of other machines stay as they are."""
-    if uri.startswith("{workspace}"):
+    if uri.startswith(PLACE):
         return uri
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return str((folder / Path(uri).expanduser()).absolute())
-    if scheme == "precomputed" and "://" not in rest and not rest.startswith("{workspace}"):
+    if scheme == "precomputed" and "://" not in rest and not rest.startswith(PLACE):
         return f"precomputed://{(folder / Path(rest).expanduser()).absolute()}"
     return uri

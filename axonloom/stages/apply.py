@@ -16,6 +16,7 @@ from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input
 from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.pool import LOOKUP
 from axonloom.volumes import Volume
+from axonloom.workspace import portable
 
 
 class ApplyStage(LayerStage):
@@ -32,7 +33,7 @@ class ApplyStage(LayerStage):
         return StagePlan(
             stage=cls.name,
             version=cls.version,
-            parameters={"layer": layer, "chunk": list(chunk)},
+            parameters={"layer": portable(layer, fragment.workspace), "chunk": list(chunk)},
             inputs={"fragments": stage_input(fragment), "pool": stage_input(pool)},
             grid=grid,
             workspace=fragment.workspace,

@@ -12,6 +12,7 @@ from axonloom.durable import write_json
 from axonloom.lease import Lease, require_claim
 from axonloom.ledger import LedgerState
 from axonloom.stage import Stage, StagePlan
+from axonloom.workspace import placed
 
 FORMAT_VERSION = 1
 LEASE = "lease.json"
@@ -23,7 +24,7 @@ class LayerStage(Stage):
 
     @cached_property
     def layer(self) -> SegmentationLayer:
-        return SegmentationLayer.at(self.plan.parameters["layer"])
+        return layer_of(self.plan)
 
     def hold(self, lease: Lease) -> None:
         """Note under which claim this stage may write; its blocks check it."""
@@ -48,10 +49,15 @@ class LayerStage(Stage):
             write_json(self.plan.folder / CREATION, {"format_version": FORMAT_VERSION, "creation": creation})
 
 
+def layer_of(plan: StagePlan) -> SegmentationLayer:
+    """The layer that a plan names, where it lies now."""
+    return SegmentationLayer.at(placed(plan.parameters["layer"], plan.workspace))
+
+
 def current_state(plan: StagePlan) -> LedgerState:
     """What is done of a stage, as it stands now: nothing where its layer was deleted or replaced since."""
     if "layer" in plan.parameters:
-        marker = SegmentationLayer.at(plan.parameters["layer"]).marker()
+        marker = layer_of(plan).marker()
         if marker is None or marker["creation"] != _noted_creation(plan):
             return LedgerState()
     return plan.ledger.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,30 @@ from axonloom.volumes.volume import VolumeError
 
 #: Folders of more files than this are not listed: it takes minutes on a network file system.
 MOST_FILES = 20_000
+#: Pieces of a file that are read for its identity, and the bytes of each.
+SAMPLES = 16
+SAMPLE_BYTES = 4096
 
 
 def file_identity(path: Path) -> dict[str, Any]:
-    """Resolved path, size (bytes) and time of last change (ns) of one file."""
+    """Size (bytes), time of last change (ns) and a sample of the content of one file: the same after it was moved.
+
+    The sample tells apart files of one size that an archive gave one time.
+    """
     found = path.stat()
-    return {"path": str(path.resolve()), "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    return {
+        "size": found.st_size,
+        "mtime_ns": found.st_mtime_ns,
+        "sample_sha256": content_hash(_sample(path, found.st_size)),
+    }
+
+
+def _sample(path: Path, size: int) -> Iterator[bytes]:
+    """Pieces spread evenly over a file, its first and last bytes among them."""
+    with path.open("rb") as file:
+        for k in range(SAMPLES):
+            file.seek(max(0, size - SAMPLE_BYTES) * k // (SAMPLES - 1))
+            yield file.read(SAMPLE_BYTES)
 
 
 def content_hash(parts: Iterable[bytes]) -> str:
@@ -32,6 +50,8 @@ def content_hash(parts: Iterable[bytes]) -> str:
 
 def files_hash(folder: Path, endings: tuple[str, ...], limit: int) -> str:
     """sha256 over the sorted relative names, sizes and times of the files below ``folder`` whose names end so.
+
+    The content of a few of them is sampled too, for folders of one layout that an archive gave one time.
 
     Raises
     ------
@@ -54,7 +74,9 @@ def files_hash(folder: Path, endings: tuple[str, ...], limit: int) -> str:
                 "any text that changes when its data change"
             )
     rows.sort()
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    sampled = {rows[(len(rows) - 1) * k // (SAMPLES - 1)][0] for k in range(SAMPLES)} if rows else set()
+    pieces = (piece for name in sorted(sampled) for piece in _sample(folder / name, (folder / name).stat().st_size))
+    return hashlib.sha256((json.dumps(rows) + content_hash(pieces)).encode()).hexdigest()
 
 
 def folder_identity(
@@ -67,11 +89,12 @@ def folder_identity(
     """Identity of data in a folder.
 
     The fingerprint of the stage that made them, where they carry one; else a hash of the metadata with the ``version`` that
-    the user states; else with the names, sizes and times of all files.
+    the user states and the path (the same version may be stated of two volumes); else with the names, sizes and times of
+    all files.
     """
     if fingerprint is not None:
         return {"fingerprint": fingerprint} if version is None else {"fingerprint": fingerprint, "version": version}
-    identity: dict[str, Any] = {"path": str(folder.resolve()), "metadata_sha256": content_hash(metadata)}
+    identity: dict[str, Any] = {"metadata_sha256": content_hash(metadata)}
     if version is not None:
-        return {**identity, "version": version}
+        return {**identity, "path": str(folder.resolve()), "version": version}
     return {**identity, "files_sha256": files_hash(folder, endings, MOST_FILES)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,17 @@ def test_a_new_threshold_repeats_pool_and_apply_only(whole, project, tmp_path):
     # And back: what the ledger said of the layer that was replaced is void.
     merge(config)
     assert np.array_equal(segmentation(workspace), before)
+
+
+def test_a_project_that_was_moved_is_as_done_as_it_was(whole, project, tmp_path):
+    _, _, workspace = whole
+    shutil.copytree(project, tmp_path / "project")  # copytree keeps times, as moving does
+    shutil.copytree(workspace, tmp_path / "moved" / "work")
+    here = Chain(configuration(project, workspace, SHAPE))
+    there = Chain(configuration(tmp_path / "project", tmp_path / "moved" / "work", SHAPE))
+    assert [plan.fingerprint for plan in there.stages()] == [plan.fingerprint for plan in here.stages()]
+    assert all(len(current_state(plan).done) == len(plan.grid) for plan in there.stages())
+    assert str(tmp_path) in there.layer
 
 
 def test_blocks_that_would_share_a_chunk_are_refused_with_sizes_that_work(project, tmp_path):

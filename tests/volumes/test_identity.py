@@ -95,3 +95,25 @@ def test_a_link_is_what_it_points_to(tmp_path):
     assert open_volume(tmp_path / "link.tif").identity() == volume.identity()
     shutil.copy(tmp_path / "a.tif", tmp_path / "b.tif")
     assert open_volume(tmp_path / "b.tif").identity() != volume.identity()
+
+
+@every_format
+def test_it_stays_the_same_where_the_data_were_moved(name, tmp_path):
+    (tmp_path / "here").mkdir()
+    volume = create_volume(uri_of(name, tmp_path / "here"), shape=(3, 4, 5), dtype="uint8")
+    volume.write(volume.box, np.ones((3, 4, 5), "uint8"))
+    volume.sync()
+    before = open_volume(uri_of(name, tmp_path / "here")).identity()
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert open_volume(uri_of(name, tmp_path / "there")).identity() == before
+
+
+def test_files_of_one_size_and_time_are_told_apart_by_their_content(tmp_path):
+    identities = []
+    for k in (1, 2):
+        volume = create_volume(tmp_path / str(k) / "image.tif", shape=(3, 4, 5), dtype="uint8")
+        volume.write(volume.box, np.full((3, 4, 5), k, "uint8"))
+        volume.sync()
+        os.utime(tmp_path / str(k) / "image.tif", (1e9, 1e9))
+        identities.append(open_volume(tmp_path / str(k) / "image.tif").identity())
+    assert identities[0] != identities[1]
