@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.slurm_cluster import SlurmCluster, SlurmUnavailableError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -22,3 +25,31 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no shared data: set AXONLOOM_SHARED to the folder that holds data/ and oracle/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[SlurmCluster]:
+    """A real SLURM of four nodes for this session (tests/slurm_cluster.py); ``SLURM_CONF`` leads to it meanwhile."""
+    cluster = SlurmCluster()
+    try:
+        cluster.start()
+    except SlurmUnavailableError as reason:
+        pytest.skip(str(reason))
+    before = os.environ.get("SLURM_CONF")
+    os.environ.update(cluster.environment)
+    try:
+        yield cluster
+    finally:
+        if before is None:
+            del os.environ["SLURM_CONF"]
+        else:
+            os.environ["SLURM_CONF"] = before
+        cluster.stop()
+
+
+@pytest.fixture
+def empty_slurm(slurm: SlurmCluster) -> Iterator[SlurmCluster]:
+    """The session's SLURM with nothing in its queue, before and after the test."""
+    slurm.cancel_all()
+    yield slurm
+    slurm.cancel_all()
