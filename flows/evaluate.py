@@ -8,19 +8,22 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.stages.scores import score_chain
+from tasks.job import as_job
 from tasks.run_stage import run_stage
-from tasks.scores import score, show_scores
+from tasks.scores import show_scores
 from tasks.upstream import require_done
 from tasks.workers import Workers
 
 
 @flow(name="evaluate", flow_run_name="evaluate {configuration.workspace.name}")
+@as_job
 def evaluate(configuration: Configuration) -> dict[str, Any]:
     """Count fragments against labels block by block; from the counts, score fragments, segmentation, and every threshold."""
     chain = Chain(configuration)
     require_done(chain.pool)
     with Workers(configuration.compute) as workers:
         run_stage(chain.contingency, workers)
-    scores = score(chain)
+    scores = score_chain(chain)
     show_scores(chain, scores)
     return scores.as_dict()

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonloom.evaluation.contingency import ContingencyTable, EvaluationError
+from axonloom.assembly.id_map import IdMap, UnknownIdError
+from axonloom.evaluation.contingency import ContingencyTable
 from axonloom.evaluation.report import score
-from axonloom.evaluation.thresholds import lookup, score_thresholds
+from axonloom.evaluation.thresholds import score_thresholds
 
 
 @given(st.integers(0, 2**32), st.integers(1, 30), st.sampled_from(["segment", "singletons", "drop"]))
@@ -32,10 +33,13 @@ def test_scores_at_each_threshold_are_those_of_the_voxels(seed, fragments, predi
 
     thresholds = [Decimal("0.9"), Decimal("0.5"), Decimal("0.1"), Decimal(0)]
     found = score_thresholds(
-        ContingencyTable.of(volume, labels), thresholds, lambda t: lookup(ids, segments(t)), predicted_zero
+        ContingencyTable.of(volume, labels),
+        thresholds,
+        lambda t: IdMap(ids, segments(t).astype(np.uint64)).lookup,
+        predicted_zero,
     )
-    assert [t for t, _ in found] == thresholds
-    for threshold, scores in found:
+    assert list(found) == thresholds
+    for threshold, scores in found.items():
         table = np.append(segments(threshold), np.uint32(0))
         where = np.where(volume == 0, len(ids), np.searchsorted(ids, volume))
         assert scores == score(ContingencyTable.of(table[where], labels), predicted_zero)
@@ -43,12 +47,6 @@ def test_scores_at_each_threshold_are_those_of_the_voxels(seed, fragments, predi
 
 def test_a_fragment_without_a_segment_is_named() -> None:
     table = ContingencyTable.of(np.array([3, 5, 9]), np.array([1, 1, 1]))
-    with pytest.raises(EvaluationError, match="fragment 9 was counted"):
-        score_thresholds(table, [0.5], lambda _: lookup(np.array([3, 5]), np.array([1, 1])))
-
-
-def test_lookups_are_ascending_and_complete() -> None:
-    with pytest.raises(ValueError, match="ascending"):
-        lookup(np.array([3, 3]), np.array([1, 1]))
-    with pytest.raises(ValueError, match="do not go with"):
-        lookup(np.array([3, 4]), np.array([1]))
+    segments = IdMap(np.array([3, 5], np.uint64), np.array([1, 1], np.uint64))
+    with pytest.raises(UnknownIdError, match="9"):
+        score_thresholds(table, [0.5], lambda _: segments.lookup)
