@@ -10,10 +10,10 @@ pytestmark = pytest.mark.slow
 
 def test_jobs_run_and_a_gpu_is_given(empty_slurm: SlurmCluster):
     plain = empty_slurm.sbatch("#!/bin/bash\nhostname\n")
-    gpu = empty_slurm.sbatch("#!/bin/bash\necho gpus $SLURM_JOB_GPUS\n", "--partition=gpu", "--gres=gpu:1")
+    gpu = empty_slurm.sbatch("#!/bin/bash\necho gpus $SLURM_GPUS_ON_NODE\n", "--partition=gpu", "--gres=gpu:1")
     empty_slurm.wait_for(lambda: empty_slurm.job(plain).state == "COMPLETED", "the job completes")
     empty_slurm.wait_for(lambda: empty_slurm.job(gpu).state == "COMPLETED", "the GPU job completes")
-    assert (empty_slurm.base / f"log/job-{gpu}.out").read_text() == "gpus 0\n"
+    assert (empty_slurm.base / f"log/job-{gpu}.out").read_text() == "gpus 1\n"
 
 
 def test_two_at_once_share_nothing_and_leave_nothing(slurm: SlurmCluster):
