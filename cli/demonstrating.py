@@ -14,7 +14,7 @@ from rich.table import Table
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from axonloom.config.load import load_configuration
+from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes import Volume, create_volume, open_volume
 from cli import exit_codes
@@ -55,14 +55,19 @@ def demo(
             help="An HDF5 file with volumes/raw and volumes/labels/neuron_ids (CREMI layout) instead of a phantom."
         ),
     ] = None,
-    folder: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where everything goes. Default: demo, or demo-NAME for a file.", show_default=False),
+    ] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Training iterations.", show_default=False)] = None,
     overrides: Overrides = None,
 ) -> None:
     """Train, reconstruct and score, and say where to look. Run again, it goes on where it stopped."""
     begin = time.monotonic()
+    folder = folder or Path("demo" if data is None else f"demo-{data.stem}")
     with sentences():
         subject = _own(data) if data is not None else _phantom(folder)
+        _require_same(folder / "train.yaml", subject.image)
     training, reconstruction, untrained = _configurations(folder, subject, iterations, overrides or [])
 
     from deployments.server import prefect_server
@@ -109,6 +114,14 @@ def _own(path: Path) -> Subject:
     shape = open_volume(image).shape
     open_volume(labels)
     return Subject(image, labels, shape, shape[0] - round(shape[0] * HELD_OUT), DATA_ITERATIONS)
+
+
+def _require_same(known: Path, image: str) -> None:
+    """Refuse a folder that holds the demo of other images: its network and its segmentation are not those of these."""
+    if known.exists():
+        other = yaml.safe_load(known.read_text())["volumes"]["image"]["path"]
+        if other != image:
+            raise ConfigurationError(f"{known.parent} holds the demo of {other}: name another with --folder")
 
 
 def _configurations(
