@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,7 +21,6 @@ from axonloom.config.load import load_configuration
 from axonloom.lease import LeaseHeldError
 from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.transient import is_full_disk
-from axonloom.workspace import WorkspaceError
 from cli import exit_codes
 
 console = Console(highlight=False, soft_wrap=True)
@@ -66,11 +64,13 @@ def run_flow(
     from cli.progress import stage_progress
     from cli.training_progress import training_progress
     from deployments.server import ServerError, prefect_server, ui_url
+    from tasks.log_file import open_log
     from tasks.run_stage import StageFailedError
     from tasks.stopping import clear_stop
 
     with sentences():
-        log = _log_to_file(configuration.workspace, job)
+        log = open_log(configuration.workspace, job)
+    _quiet_terminal()
     clear_stop()
     begin = time.monotonic()
     try:
@@ -125,25 +125,12 @@ def _graceful_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _log_to_file(workspace: Path, job: str) -> Path:
-    """One log file a process; the terminal keeps warnings and the progress bars."""
-    folder = workspace / "logs"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkspaceError(
-            f"workspace: {workspace} cannot be written ({error.strerror}); name another folder"
-        ) from None
-    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{job}-{os.getpid()}.log"
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("prefect.flow_runs", "prefect.task_runs", "axonloom"):
-        logging.getLogger(name).addHandler(handler)
+def _quiet_terminal() -> None:
+    """The terminal keeps warnings and the progress bars; the log file has everything."""
     for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs"):
         for shown in logging.getLogger(name).handlers:
             if type(shown).__name__ == "PrefectConsoleHandler":
                 shown.addFilter(_for_the_terminal)
-    return path
 
 
 def _for_the_terminal(record: logging.LogRecord) -> bool:

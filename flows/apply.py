@@ -11,6 +11,7 @@ from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.registry import open_stage
+from tasks.job import as_job
 from tasks.run_stage import run_stage
 from tasks.samples import show_segmentation
 from tasks.upstream import require_done
@@ -18,6 +19,7 @@ from tasks.workers import Workers
 
 
 @flow(name="apply", flow_run_name="apply {configuration.workspace.name}")
+@as_job
 def apply(configuration: Configuration) -> dict[str, Any]:
     """Write the segmentation as a Neuroglancer precomputed layer, with its coarser scales."""
     chain = Chain(configuration)

@@ -9,9 +9,11 @@ from prefect import flow
 from axonloom.config.configuration import Configuration
 from flows.apply import apply
 from flows.pool import pool
+from tasks.job import as_job
 
 
 @flow(name="merge", flow_run_name="merge {configuration.workspace.name}")
+@as_job
 def merge(configuration: Configuration) -> dict[str, Any]:
     """Agglomerate, pool, apply. A new ``merge.threshold`` repeats the last two only."""
     return {**pool(configuration), **apply(configuration)}

@@ -8,11 +8,13 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from tasks.job import as_job
 from tasks.run_stage import run_stage
 from tasks.workers import Workers
 
 
 @flow(name="pool", flow_run_name="pool {configuration.workspace.name}")
+@as_job
 def pool(configuration: Configuration) -> dict[str, Any]:
     """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
     chain = Chain(configuration)

@@ -12,9 +12,11 @@ from flows.evaluate import evaluate
 from flows.infer import infer
 from flows.merge import merge
 from flows.segment import segment
+from tasks.job import as_job
 
 
 @flow(name="reconstruct", flow_run_name="reconstruct {configuration.workspace.name}")
+@as_job
 def reconstruct(configuration: Configuration) -> dict[str, Any]:
     """Infer (unless affinities are given), segment, merge, and evaluate where there are labels."""
     results: dict[str, Any] = {}

@@ -8,12 +8,14 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from tasks.job import as_job
 from tasks.run_stage import run_stage
 from tasks.samples import show_fragments
 from tasks.workers import Workers
 
 
 @flow(name="segment", flow_run_name="segment {configuration.workspace.name}")
+@as_job
 def segment(configuration: Configuration) -> dict[str, Any]:
     """Cut the affinities into fragments block by block, join them across blocks, and count what touches what."""
     chain = Chain(configuration)

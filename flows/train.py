@@ -9,11 +9,13 @@ from prefect import flow
 from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.networks.checkpoint_folder import newest_good
+from tasks.job import as_job
 from tasks.run_stage import CACHE
 from tasks.training import configured, training_fingerprint
 
 
 @flow(name="train", flow_run_name="train {configuration.workspace.name}")
+@as_job
 def train(configuration: Configuration) -> dict[str, Any]:
     """Train from checkpoint to checkpoint; one task run a stretch. A run that was killed goes on from its last good one."""
     folder = configuration.workspace / "checkpoints"

@@ -56,6 +56,14 @@ def load_configuration(path: Path | None, overrides: Iterable[str] = ()) -> Conf
     return check_configuration(_merged(content, typed), where)
 
 
+def located(configuration: Configuration, folder: Path) -> Configuration:
+    """The configuration with its relative paths made absolute against ``folder``."""
+    content = configuration.model_dump(mode="json", exclude_unset=True)
+    content.setdefault("workspace", str(configuration.workspace))
+    _make_absolute(content, folder)
+    return check_configuration(content, "the configuration")
+
+
 def check_configuration(content: Mapping[str, Any], where: str) -> Configuration:
     """Validate plain data; pydantic's findings become sentences."""
     try:

@@ -1,0 +1,42 @@
+"""What every job does first, whoever starts it: the command line, a form in the browser, a schedule, a Slurm job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from prefect import tags
+
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import located
+from tasks.log_file import close_log, current_log, open_log
+
+#: On every run of ours, so that they can be found, and so that what watches over them leaves other people's runs alone.
+TAG = "axonloom"
+
+Job = Callable[[Configuration], dict[str, Any]]
+
+
+def as_job(function: Job) -> Job:
+    """Give a flow's function a log file in its workspace, paths that hold wherever its workers run, and :data:`TAG`.
+
+    Relative paths in a configuration that was typed into a form start at the folder in which the process runs: the working
+    directory of the deployment. The command line has made them absolute before.
+    """
+
+    @wraps(function)
+    def run(configuration: Configuration) -> dict[str, Any]:
+        configuration = located(configuration, Path.cwd())
+        begun = current_log(configuration.workspace) is None
+        log = open_log(configuration.workspace, function.__name__)
+        try:
+            with tags(TAG):
+                return function(configuration)
+        finally:
+            # A job inside another one leaves the log to it.
+            if begun:
+                close_log(log)
+
+    return run
