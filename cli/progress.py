@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
 from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import current_state
+from cli.bars import bars, painting
 
 INTERVAL = 0.5
 
 
-@contextmanager
-def stage_progress(plans: Sequence[StagePlan], console: Console) -> Iterator[None]:
+def stage_progress(plans: Sequence[StagePlan], console: Console) -> AbstractContextManager[None]:
     """Bars for the stages, one a stage, shown as each begins; a line a finished stage where there is no terminal."""
-    stop = threading.Event()
-    painter = threading.Thread(target=_paint, args=(plans, console, stop), daemon=True)
-    painter.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        painter.join()
+    return painting(lambda stop: _paint(plans, console, stop))
 
 
 def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        begun: dict[int, tuple[int, int, float]] = {}
+    with bars(console) as shown:
+        begun: dict[int, tuple[TaskID, int, float]] = {}
         told: set[int] = set()
         while True:
             ending, looked = stop.is_set(), time.monotonic()
@@ -48,14 +34,11 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                 done = len(current_state(plan).done)
                 total = len(plan.grid)
                 if k not in begun:
-                    begun[k] = (
-                        bars.add_task(title(plan), total=total, completed=done, rate=""),
-                        done,
-                        time.monotonic(),
-                    )
+                    bar = shown.add_task(title(plan), total=total, completed=done, facts="")
+                    begun[k] = (bar, done, time.monotonic())
                 bar, before, since = begun[k]
                 rate = _rate(plan, done - before, time.monotonic() - since)
-                bars.update(bar, completed=done, rate=rate)
+                shown.update(bar, completed=done, facts=rate)
                 if done == total:
                     told.add(k)
                     if not console.is_terminal:

@@ -5,42 +5,27 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.bars import bars, painting
 
 INTERVAL = 1.0
 #: Seconds between two lines where there is no terminal.
 PATIENCE = 60.0
 
 
-@contextmanager
-def training_progress(log: Path, iterations: int, console: Console) -> Iterator[None]:
+def training_progress(log: Path, iterations: int, console: Console) -> AbstractContextManager[None]:
     """A bar with loss and iterations per second; a line a minute where there is no terminal."""
-    stop = threading.Event()
-    painter = threading.Thread(target=_paint, args=(log, iterations, console, stop), daemon=True)
-    painter.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        painter.join()
+    return painting(lambda stop: _paint(log, iterations, console, stop))
 
 
 def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) -> None:
-    columns = (
-        TextColumn("train"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[facts]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("train", total=iterations, facts="")
+    with bars(console) as shown:
+        bar = shown.add_task("train", total=iterations, facts="")
         first: tuple[int, float] | None = None
         told = time.monotonic()
         while not stop.wait(INTERVAL):
@@ -52,7 +37,7 @@ def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) 
                 first = done, time.monotonic()
             rate = (done - first[0]) / max(time.monotonic() - first[1], 1e-9)
             facts = f"loss {entry['loss']:.3f}, {rate:.2f} iterations/s"
-            bars.update(bar, completed=done, facts=facts)
+            shown.update(bar, completed=done, facts=facts)
             if not console.is_terminal and time.monotonic() - told > PATIENCE:
                 told = time.monotonic()
                 left = f", {(iterations - done) / rate / 60:.0f} minutes left" if rate else ""
