@@ -19,6 +19,7 @@ import numpy as np
 from axonloom.durable import replacing, sync_file
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes.identity import file_identity
+from axonloom.volumes.new_volume import NewVolume
 from axonloom.volumes.record import VolumeRecord, checked_voxel_size, offset_from_nm
 from axonloom.volumes.stored import StoredVolume, plain_dtype, require_file, spatial_shape
 from axonloom.volumes.volume import VolumeError
@@ -212,16 +213,7 @@ def _attribute(dataset: h5py.Dataset, name: str) -> Any:
         node = node.parent
 
 
-def create_hdf5(
-    uri: str,
-    *,
-    shape: Zyx,
-    dtype: np.dtype[Any],
-    channels: int | None,
-    chunk: Zyx | None,
-    record: VolumeRecord,
-    overwrite: bool,
-) -> Hdf5Volume:
+def create_hdf5(uri: str, new: NewVolume) -> Hdf5Volume:
     """Create a data set (gzip chunks), in a new file (whole or not at all) or beside others in one that exists.
 
     Raises
@@ -231,14 +223,14 @@ def create_hdf5(
     """
     path, dataset = split_hdf5(uri)
     dataset = dataset or DEFAULT_DATASET
-    lead = () if channels is None else (channels,)
-    chunk = chunk or cast(Zyx, tuple(min(64, n) for n in shape))
     # HDF5 takes no chunk that is larger than the array.
-    clipped = (*(1 for _ in lead), *(min(c, n) for c, n in zip(chunk, shape, strict=True)))
+    clipped = tuple(min(c, n) for c, n in zip(new.chunk_within, new.shape, strict=True))
+    if new.channels is not None:
+        clipped = (1, *clipped)
 
     def add(file: h5py.File) -> None:
         if dataset in file:
-            if not overwrite:
+            if not new.overwrite:
                 raise VolumeError(
                     f"{path}:{dataset} exists already: choose another name, or overwrite it (overwrite=True)"
                 )
@@ -247,15 +239,21 @@ def create_hdf5(
             del file[dataset]
         try:
             made = file.create_dataset(
-                dataset, (*lead, *shape), dtype, chunks=clipped, compression="gzip", compression_opts=3, fillvalue=0
+                dataset,
+                new.array_shape,
+                new.dtype,
+                chunks=clipped,
+                compression="gzip",
+                compression_opts=3,
+                fillvalue=0,
             )
         except (ValueError, KeyError) as error:
             raise VolumeError(f"{path}:{dataset} cannot be made: {error}") from error
-        voxel_size = record.voxel_size or (1.0, 1.0, 1.0)
-        if record.voxel_size:
-            made.attrs["resolution"] = np.array(record.voxel_size)
-        made.attrs["offset"] = np.array(record.offset) * np.array(voxel_size)
-        made.attrs["axonloom"] = json.dumps(record.to_json())
+        voxel_size = new.record.voxel_size or (1.0, 1.0, 1.0)
+        if new.record.voxel_size:
+            made.attrs["resolution"] = np.array(new.record.voxel_size)
+        made.attrs["offset"] = np.array(new.record.offset) * np.array(voxel_size)
+        made.attrs["axonloom"] = json.dumps(new.record.to_json())
 
     if path.exists():
         with _open(path, "r+") as file:

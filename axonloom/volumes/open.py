@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,6 +13,7 @@ from axonloom.geometry import Zyx
 from axonloom.volumes.hdf5 import EXTENSIONS as HDF5_EXTENSIONS
 from axonloom.volumes.hdf5 import Hdf5Volume, create_hdf5
 from axonloom.volumes.n5 import N5Volume
+from axonloom.volumes.new_volume import NewVolume
 from axonloom.volumes.precomputed import PrecomputedVolume, create_precomputed
 from axonloom.volumes.precomputed_info import SCHEME, parse_precomputed, precomputed_uri
 from axonloom.volumes.record import VolumeRecord, checked_offset, checked_voxel_size
@@ -39,6 +40,14 @@ _OPENERS = {
     "n5": N5Volume,
     "tiff": TiffVolume,
     "tiff folder": TiffFolder,
+}
+
+_CREATORS: Mapping[str, Callable[[str, NewVolume], Volume]] = {
+    "precomputed": create_precomputed,
+    "hdf5": create_hdf5,
+    "zarr": create_zarr,
+    "tiff": create_tiff,
+    "tiff folder": create_tiff_folder,
 }
 
 
@@ -125,22 +134,15 @@ def create_volume(
         checked_offset(offset, given),
         dict(attributes or {}),
     )
-    settled: dict[str, Any] = {
-        "shape": size,
-        "dtype": plain_dtype(dtype, given),
-        "channels": channels,
-        "record": record,
-        "overwrite": overwrite,
-    }
-    if kind == "tiff":
-        return create_tiff(full, **settled)
-    if kind == "tiff folder":
-        return create_tiff_folder(full, **settled)
-    if kind == "hdf5":
-        return create_hdf5(full, chunk=stored_chunk, **settled)
-    if kind == "zarr":
-        return create_zarr(full, chunk=stored_chunk, **settled)
-    return create_precomputed(full, chunk=stored_chunk, **settled)
+    new = NewVolume(
+        shape=size,
+        dtype=plain_dtype(dtype, given),
+        channels=channels,
+        chunk=stored_chunk,
+        record=record,
+        overwrite=overwrite,
+    )
+    return _CREATORS[kind](full, new)
 
 
 def recognise(uri: str, creating: bool = False) -> tuple[Format, str]:

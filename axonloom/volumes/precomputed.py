@@ -22,6 +22,7 @@ import tensorstore as ts
 from axonloom.durable import write_json
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes.identity import content_hash, folder_identity
+from axonloom.volumes.new_volume import CHUNK, NewVolume
 from axonloom.volumes.precomputed_info import (
     SCHEME,
     added_scale,
@@ -185,16 +186,7 @@ class PrecomputedVolume(StoredVolume):
         }
 
 
-def create_precomputed(
-    uri: str,
-    *,
-    shape: Zyx,
-    dtype: np.dtype[Any],
-    channels: int | None,
-    chunk: Zyx | None,
-    record: VolumeRecord,
-    overwrite: bool,
-) -> PrecomputedVolume:
+def create_precomputed(uri: str, new: NewVolume) -> PrecomputedVolume:
     """Create a layer of one scale; its ``info`` comes last and whole, so that half is nothing.
 
     A voxel size that is not known is written as 1 nm, which the format needs, and ``axonloom.json`` says that it is not known.
@@ -208,8 +200,16 @@ def create_precomputed(
     location, mip = parse_precomputed(uri)
     if mip:
         raise VolumeError(f"{uri}: a new layer starts with mip 0; others are added to it (add_mip)")
-    info = new_info(shape, dtype, channels, chunk or (64, 64, 64), record.voxel_size or (1.0, 1.0, 1.0), record.offset)
-    _make_room(uri, location, overwrite)
+    record = new.record
+    info = new_info(
+        new.shape,
+        new.dtype,
+        new.channels,
+        new.chunk or (CHUNK, CHUNK, CHUNK),
+        record.voxel_size or (1.0, 1.0, 1.0),
+        record.offset,
+    )
+    _make_room(uri, location, new.overwrite)
     layer: Any = cloud_volume(location, 0, info)
     layer.provenance.processing = [{"by": "axonloom", "attributes": dict(record.attributes)}]
     if is_remote(location):

@@ -11,8 +11,9 @@ import numpy as np
 import tifffile
 
 from axonloom.durable import replacing, sync_file
-from axonloom.geometry import Box, Zyx
+from axonloom.geometry import Box
 from axonloom.volumes.identity import file_identity
+from axonloom.volumes.new_volume import NewVolume
 from axonloom.volumes.record import VolumeRecord
 from axonloom.volumes.stored import StoredVolume, require_file, spatial_shape
 from axonloom.volumes.tiff_stack import TiffStack
@@ -61,15 +62,7 @@ class TiffVolume(StoredVolume):
         return {**super().describe(), "stored": stored, "attributes": dict(self.attributes)}
 
 
-def create_tiff(
-    uri: str,
-    *,
-    shape: Zyx,
-    dtype: np.dtype[Any],
-    channels: int | None,
-    record: VolumeRecord,
-    overwrite: bool,
-) -> TiffVolume:
+def create_tiff(uri: str, new: NewVolume) -> TiffVolume:
     """Create an uncompressed stack of zeros (BigTIFF where it is large), one page a plane; it appears whole or not at all.
 
     Raises
@@ -78,12 +71,11 @@ def create_tiff(
         The file exists and ``overwrite`` is not set, or a dtype that TIFF does not have.
     """
     path = Path(os.path.abspath(uri))
-    if path.is_dir() or (path.exists() and not overwrite):
+    if path.is_dir() or (path.exists() and not new.overwrite):
         hint = "choose another name" if path.is_dir() else "choose another name, or overwrite it (overwrite=True)"
         raise VolumeError(f"{path} exists already: {hint}")
-    lead = () if channels is None else (channels,)
     with replacing(path) as temporary:
-        write_empty(temporary, (*lead, *shape), dtype, record)
+        write_empty(temporary, new.array_shape, new.dtype, new.record)
     return TiffVolume(uri)
 
 

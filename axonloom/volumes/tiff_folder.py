@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from axonloom.durable import sync_file, sync_folder
-from axonloom.geometry import Box, Zyx
+from axonloom.geometry import Box
 from axonloom.volumes.identity import folder_identity
+from axonloom.volumes.new_volume import NewVolume
 from axonloom.volumes.record import FINGERPRINT, RECORD_FILE, VolumeRecord, read_record_file, write_record_file
 from axonloom.volumes.stored import StoredVolume
 from axonloom.volumes.tiff import EXTENSIONS, write_empty
@@ -130,15 +131,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     return tuple((0, int(p)) if p.isascii() and p.isdigit() else (1, p) for p in parts), name
 
 
-def create_tiff_folder(
-    uri: str,
-    *,
-    shape: Zyx,
-    dtype: np.dtype[Any],
-    channels: int | None,
-    record: VolumeRecord,
-    overwrite: bool,
-) -> TiffFolder:
+def create_tiff_folder(uri: str, new: NewVolume) -> TiffFolder:
     """Create a folder of uncompressed sections of zeros; it appears whole or not at all.
 
     Raises
@@ -146,7 +139,7 @@ def create_tiff_folder(
     VolumeError
         The folder holds something already (``overwrite`` removes TIFF sections and nothing else), or channels are wanted.
     """
-    if channels is not None:
+    if new.channels is not None:
         raise VolumeError(f"{uri}: a folder of sections holds no channels; a .tif file, .h5 and .zarr do")
     path = Path(os.path.abspath(uri))
     if path.exists():
@@ -156,15 +149,15 @@ def create_tiff_folder(
             raise VolumeError(
                 f"{path} exists and holds other files ({foreign[0] if foreign else path.name}): choose another name"
             )
-        if names and not overwrite:
+        if names and not new.overwrite:
             raise VolumeError(f"{path} exists already: choose another name, or overwrite it (overwrite=True)")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     temporary.mkdir()
     try:
-        for z in range(shape[0]):
-            write_empty(temporary / f"section_{z:05d}.tif", shape[1:], dtype, record)
-        write_record_file(temporary, record)
+        for z in range(new.shape[0]):
+            write_empty(temporary / f"section_{z:05d}.tif", new.shape[1:], new.dtype, new.record)
+        write_record_file(temporary, new.record)
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
 
 from axonloom.durable import sync_folder, write_json
-from axonloom.geometry import Zyx
-from axonloom.volumes.record import VolumeRecord
+from axonloom.volumes.new_volume import NewVolume
 from axonloom.volumes.tensorstore_io import is_remote, kvstore, open_store, sync_folders
 from axonloom.volumes.volume import VolumeError
 from axonloom.volumes.zarr import ZarrVolume
 from axonloom.volumes.zarr_hierarchy import ZarrNode, zarr_root
 
 
-def create_zarr(
-    uri: str,
-    *,
-    shape: Zyx,
-    dtype: np.dtype[Any],
-    channels: int | None,
-    chunk: Zyx | None,
-    record: VolumeRecord,
-    overwrite: bool,
-) -> ZarrVolume:
+def create_zarr(uri: str, new: NewVolume) -> ZarrVolume:
     """Create a zarr 3 array ((c)zyx, blosc-zstd, crc32c): ``zarr.json`` comes last and whole, so that half is nothing.
 
     Raises
@@ -35,27 +22,26 @@ def create_zarr(
         Something lies there already and ``overwrite`` is not set, or it is not an array.
     """
     location = uri.rstrip("/")
-    reserved = {"axonloom"} & set(record.attributes)
+    reserved = {"axonloom"} & set(new.record.attributes)
     if reserved:
         raise VolumeError(f"the attribute name {reserved.pop()!r} is axonloom's own; choose another")
-    _make_room(uri, location, overwrite)
-    chunk = chunk or cast(Zyx, tuple(min(64, n) for n in shape))
-    lead = () if channels is None else (channels,)
+    _make_room(uri, location, new.overwrite)
+    lead = () if new.channels is None else (new.channels,)
     # Ids repeat as whole words, which shuffling takes apart (3 times the size, half the speed); floats gain by it. Level 3
     # makes images no smaller than level 1, at 2.5 times the time.
-    shuffle = "bitshuffle" if dtype.kind == "f" else "noshuffle"
+    shuffle = "bitshuffle" if new.dtype.kind == "f" else "noshuffle"
     metadata = {
-        "shape": [*lead, *shape],
-        "data_type": str(dtype),
-        "dimension_names": list("zyx" if channels is None else "czyx"),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*lead, *chunk]}},
-        "fill_value": False if dtype.kind == "b" else 0,
+        "shape": list(new.array_shape),
+        "data_type": str(new.dtype),
+        "dimension_names": list("zyx" if new.channels is None else "czyx"),
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*lead, *new.chunk_within]}},
+        "fill_value": False if new.dtype.kind == "b" else 0,
         "codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},
             {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, "shuffle": shuffle}},
             {"name": "crc32c"},
         ],
-        "attributes": {**record.attributes, "axonloom": record.to_json(with_attributes=False)},
+        "attributes": {**new.record.attributes, "axonloom": new.record.to_json(with_attributes=False)},
     }
     if not is_remote(location):
         _make_groups(Path(location))
