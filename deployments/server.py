@@ -2,7 +2,7 @@
 
 With ``PREFECT_API_URL`` set (in the environment or in Prefect's profile) that server is used. Otherwise one is started on this
 machine, on loopback, with its history in Prefect's own folder, where ``prefect server start`` shows it later. Jobs that run at
-the same time share it; the last one to leave stops it.
+the same time share it; the last one to leave stops it, unless ``axonloom up`` asked it to stay.
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
+from prefect import tags
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
+
+from tasks.job import TAG
 
 #: Seconds that a server may take to come up: a first start makes its database.
 PATIENCE = 120.0
+#: Seconds between two signs of life of a flow run: the least that Prefect takes.
+HEARTBEAT = 30
 
 
 class ServerError(RuntimeError):
@@ -48,12 +55,13 @@ def prefect_server() -> Iterator[str]:
                 f"no Prefect server answers at {configured} (PREFECT_API_URL): start it, or unset PREFECT_API_URL to let "
                 "axonloom start one"
             )
-        yield configured
+        with _as_ours():
+            yield configured
         return
-    shared = _SharedServer(Path(PREFECT_HOME.value()) / "axonloom-server")
+    shared = SharedServer()
     url = shared.enter()
     try:
-        with _environment(PREFECT_API_URL=url), temporary_settings({PREFECT_API_URL: url}):
+        with _environment(PREFECT_API_URL=url), temporary_settings({PREFECT_API_URL: url}), _as_ours():
             try:
                 yield url
             finally:
@@ -63,36 +71,132 @@ def prefect_server() -> Iterator[str]:
         shared.leave()
 
 
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Runs that are started from here say often enough that they live, and carry the mark that the automation looks for."""
+    frequency = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT}
+    with (
+        _environment(PREFECT_FLOWS_HEARTBEAT_FREQUENCY=str(HEARTBEAT)),
+        temporary_settings(set_defaults=frequency),
+        tags(TAG),
+    ):
+        yield
+
+
 def ui_url(api_url: str) -> str:
     """Where a person looks."""
     return api_url.removesuffix("/api")
 
 
-class _SharedServer:
-    """A server that several processes of this machine use; ``folder`` holds its record, its log and one file a user."""
+#: The user that stays when no job runs: what ``axonloom up`` leaves behind.
+STAYING = "up"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.record = folder / "server.json"
-        self.users = folder / "users"
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How a server that stays is started, also when it has to be started again.
+
+    Attributes
+    ----------
+    database : connection URL of its database; None for a SQLite file in Prefect's folder
+    host : address that it listens on
+    port : None for Prefect's usual one, or any other where that is taken
+    """
+
+    database: str | None = None
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+
+class SharedServer:
+    """A server that several processes of this machine use; its folder holds its record, its log and one file a user."""
+
+    def __init__(self) -> None:
+        self.folder = Path(PREFECT_HOME.value()) / "axonloom-server"
+        self.record = self.folder / "server.json"
+        self.log = self.folder / "server.log"
+        self.users = self.folder / "users"
 
     def enter(self) -> str:
+        """Use the server for the time of this process: the URL of its API, started where none runs."""
         with self._lock():
             self.users.mkdir(parents=True, exist_ok=True)
             (self.users / str(os.getpid())).touch()
-            running = self._running()
-            if running is not None:
-                return running
-            return self._start()
+            return self._running() or self._start()
 
     def leave(self) -> None:
+        """Use it no more; the last user stops it."""
         with self._lock():
             (self.users / str(os.getpid())).unlink(missing_ok=True)
-            for user in self.users.iterdir():
-                if psutil.pid_exists(int(user.name)):
-                    return
+            self._stop_if_unused()
+
+    def stay(self, settings: ServerSettings | None = None) -> str:
+        """Keep a server running until :meth:`dismiss`. Returns the URL of its API.
+
+        Parameters
+        ----------
+        settings : how to start one; None takes what was asked for before
+
+        Raises
+        ------
+        ServerError
+            A server runs already with other settings, or none could be started.
+        """
+        with self._lock():
+            self.users.mkdir(parents=True, exist_ok=True)
+            before = self._settings()
+            wanted = before if settings is None else settings
+            running = self._running()
+            if running is not None and not self._runs_with(wanted):
+                raise ServerError(
+                    f"a server with other settings runs already at {running}: stop it with `axonloom down` (and the jobs that "
+                    "use it), or leave --database, --host and --port away"
+                )
+            place = self.users / STAYING
+            _write_private(place, asdict(wanted))
+            try:
+                return running or self._start()
+            except BaseException:
+                place.unlink()
+                raise
+
+    def dismiss(self) -> list[int]:
+        """Let the server go: it stops now, or with the last job that uses it. Returns the processes of such jobs."""
+        with self._lock():
+            (self.users / STAYING).unlink(missing_ok=True)
+            return self._stop_if_unused()
+
+    def url(self) -> str | None:
+        """The API of the server that runs now, if one does."""
+        with self._lock():
+            return self._running()
+
+    def stays(self) -> bool:
+        """Whether the server outlives the jobs that use it."""
+        return (self.users / STAYING).exists()
+
+    def _stop_if_unused(self) -> list[int]:
+        users = []
+        for user in self.users.iterdir() if self.users.is_dir() else ():
+            if user.name == STAYING:
+                return []
+            if psutil.pid_exists(int(user.name)):
+                users.append(int(user.name))
+            else:
                 user.unlink(missing_ok=True)
+        if not users:
             self._stop()
+        return users
+
+    def _settings(self) -> ServerSettings:
+        try:
+            return ServerSettings(**json.loads((self.users / STAYING).read_text()))
+        except FileNotFoundError:
+            return ServerSettings()
+
+    def _runs_with(self, wanted: ServerSettings) -> bool:
+        found = ServerSettings(**json.loads(self.record.read_text()).get("settings", {}))
+        return found.database == wanted.database and found.host == wanted.host and wanted.port in (None, found.port)
 
     def _running(self) -> str | None:
         try:
@@ -111,33 +215,36 @@ class _SharedServer:
         return record["url"]
 
     def _start(self) -> str:
-        port = _free_port()
-        url = f"http://127.0.0.1:{port}/api"
-        log = self.folder / "server.log"
-        with log.open("ab") as output:
+        settings = self._settings()
+        port = settings.port or _free_port(settings.host, self._port_before())
+        url = f"http://{_reachable(settings.host)}:{port}/api"
+        environment = {
+            **os.environ,
+            "PREFECT_API_URL": url,
+            # Where the page in the browser looks for the data: by default port 4200, whatever the server's own.
+            "PREFECT_SERVER_UI_API_URL": url,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+        }
+        if settings.database is not None:
+            environment["PREFECT_API_DATABASE_CONNECTION_URL"] = settings.database
+        with self.log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+                [sys.executable, "-m", "prefect", "server", "start", "--host", settings.host, "--port", str(port)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    "PREFECT_API_URL": url,
-                    # Where the page in the browser looks for the data: by default port 4200, whatever the server's own.
-                    "PREFECT_SERVER_UI_API_URL": url,
-                    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-                    "DO_NOT_TRACK": "1",
-                },
+                env=environment,
                 # Its own session: Ctrl+C stops the job, which then stops the server in order.
                 start_new_session=True,
             )
         started = psutil.Process(process.pid).create_time()
-        self.record.write_text(json.dumps({"pid": process.pid, "started": started, "url": url}))
+        _write_private(self.record, {"pid": process.pid, "started": started, "url": url, "settings": asdict(settings)})
         give_up = time.monotonic() + PATIENCE
         try:
             while not _healthy(url):
                 if process.poll() is not None or time.monotonic() > give_up:
-                    raise ServerError(f"the Prefect server did not start; its log is {log}")
+                    raise ServerError(f"the Prefect server did not start; its log is {self.log}")
                 time.sleep(0.2)
         except BaseException:
             self._stop()
@@ -160,6 +267,13 @@ class _SharedServer:
             member.kill()
         self.record.unlink(missing_ok=True)
 
+    def _port_before(self) -> int | None:
+        """The port of the last server: a worker or a browser that waits for its return looks there."""
+        try:
+            return urlsplit(json.loads(self.record.read_text())["url"]).port
+        except (FileNotFoundError, ValueError):
+            return None
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         # Prefect's folder is local to a machine (it holds SQLite), so a file lock is safe here.
@@ -167,6 +281,12 @@ class _SharedServer:
         with (self.folder / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _write_private(path: Path, content: Any) -> None:
+    """A database's URL may hold a password: nobody else reads it."""
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(content))
 
 
 def _terminate(process: Any) -> None:
@@ -183,16 +303,23 @@ def _healthy(api_url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
-    """Prefect's usual port, so that its address can be remembered; any other where that is taken."""
-    for port in (4200, 0):
+def _free_port(host: str, before: int | None) -> int:
+    """The port of the server before, else Prefect's usual one, so that its address can be remembered; else any other."""
+    for port in (before or 4200, 4200, 0):
         with socket.socket() as probe:
+            # As the server itself does: what a server that is gone has left waiting does not hold the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((host, port))
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise ServerError("no port of 127.0.0.1 is free for a Prefect server")
+    raise ServerError(f"no port of {host} is free for a Prefect server")
+
+
+def _reachable(host: str) -> str:
+    """The name under which a server that listens on ``host`` is found."""
+    return socket.getfqdn() if host in ("0.0.0.0", "::") else host
 
 
 @contextmanager
