@@ -12,6 +12,7 @@ import typer
 from axonloom import __version__
 from cli.configuring import config_app, init
 from cli.demonstrating import demo
+from cli.deploying import deploy, down, up
 from cli.evaluating import evaluate
 from cli.informing import info
 from cli.jobs import add_jobs
@@ -44,6 +45,9 @@ add_jobs(app)
 app.command()(evaluate)
 app.command()(status)
 app.command()(info)
+app.command()(deploy)
+app.command()(up)
+app.command()(down)
 app.add_typer(config_app, name="config")
 
 

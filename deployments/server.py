@@ -50,7 +50,7 @@ def prefect_server() -> Iterator[str]:
     """
     configured = PREFECT_API_URL.value()
     if configured:
-        if not _healthy(configured):
+        if not healthy(configured):
             raise ServerError(
                 f"no Prefect server answers at {configured} (PREFECT_API_URL): start it, or unset PREFECT_API_URL to let "
                 "axonloom start one"
@@ -208,7 +208,7 @@ class SharedServer:
             return None
         # A busy machine answers late; a second server on the same database would be worse than waiting.
         give_up = time.monotonic() + PATIENCE
-        while not _healthy(record["url"]):
+        while not healthy(record["url"]):
             if not process.is_running() or time.monotonic() > give_up:
                 return None
             time.sleep(0.5)
@@ -242,7 +242,7 @@ class SharedServer:
         _write_private(self.record, {"pid": process.pid, "started": started, "url": url, "settings": asdict(settings)})
         give_up = time.monotonic() + PATIENCE
         try:
-            while not _healthy(url):
+            while not healthy(url):
                 if process.poll() is not None or time.monotonic() > give_up:
                     raise ServerError(f"the Prefect server did not start; its log is {self.log}")
                 time.sleep(0.2)
@@ -296,7 +296,7 @@ def _terminate(process: Any) -> None:
         return
 
 
-def _healthy(api_url: str) -> bool:
+def healthy(api_url: str) -> bool:
     try:
         return httpx.get(f"{api_url}/health", timeout=2.0).status_code == 200
     except httpx.HTTPError:

@@ -1,0 +1,30 @@
+"""Prefect Blocks that a server has from the start, to be changed in the browser."""
+
+from __future__ import annotations
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+
+from axonloom.config.compute import ComputeSettings
+from blocks.compute import Compute
+
+#: Name -> settings of the saved Compute blocks.
+COMPUTE = {
+    "local": ComputeSettings(on="local"),
+    "dask": ComputeSettings(on="dask"),
+}
+
+
+def ensure_blocks(client: SyncPrefectClient) -> dict[str, str]:
+    """Register the block type and save those that are missing; one that is there is never overwritten."""
+    Compute.register_type_and_schema(client=client)
+    done = {}
+    for name, settings in COMPUTE.items():
+        try:
+            client.read_block_document_by_name(name, Compute.get_block_type_slug())
+        except ObjectNotFound:
+            Compute(settings=settings).save(name, client=client)
+            done[f"block {name}"] = "made"
+        else:
+            done[f"block {name}"] = "kept"
+    return done
