@@ -28,6 +28,21 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory):
+    """URL of the API of a server of this test session, with a history of its own."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    home = tmp_path_factory.mktemp("prefect")
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ["PREFECT_HOME"] = str(home)
+    with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}):
+        from deployments.server import prefect_server
+
+        with prefect_server() as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
 def slurm() -> Iterator[SlurmCluster]:
     """A real SLURM of four nodes for this session (tests/slurm_cluster.py); ``SLURM_CONF`` leads to it meanwhile."""
     cluster = SlurmCluster()
