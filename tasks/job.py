@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ Job = Callable[[Configuration], dict[str, Any]]
 
 
 def as_job(function: Job) -> Job:
-    """Give a flow's function a log file in its workspace, paths that hold wherever its workers run, and :data:`TAG`.
+    """Give a flow's function what :func:`working_in` gives, and paths that hold wherever its workers run.
 
     Relative paths in a configuration that was typed into a form start at the folder in which the process runs: the working
     directory of the deployment. The command line has made them absolute before.
@@ -29,14 +30,21 @@ def as_job(function: Job) -> Job:
     @wraps(function)
     def run(configuration: Configuration) -> dict[str, Any]:
         configuration = located(configuration, Path.cwd())
-        begun = current_log(configuration.workspace) is None
-        log = open_log(configuration.workspace, function.__name__)
-        try:
-            with tags(TAG):
-                return function(configuration)
-        finally:
-            # A job inside another one leaves the log to it.
-            if begun:
-                close_log(log)
+        with working_in(configuration.workspace, function.__name__):
+            return function(configuration)
 
     return run
+
+
+@contextmanager
+def working_in(workspace: Path, job: str) -> Iterator[None]:
+    """Write a log file into ``workspace``, and mark the runs inside with :data:`TAG`."""
+    begun = current_log(workspace) is None
+    log = open_log(workspace, job)
+    try:
+        with tags(TAG):
+            yield
+    finally:
+        # A job inside another one leaves the log to it.
+        if begun:
+            close_log(log)
