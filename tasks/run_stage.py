@@ -133,7 +133,7 @@ def _run_open(
     artifacts: StageArtifacts,
 ) -> None:
     anew = run_batch.with_options(refresh_cache=True)
-    runner = workers.runner_for(len(open_batches))
+    runner = workers.runner_for(len(open_batches), plan)
     futures = [
         runner.submit(anew, parameters=_parameters(plan, batch, done, workers.settings)) for batch in open_batches
     ]

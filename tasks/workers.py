@@ -9,28 +9,43 @@ from typing import Any
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from axonloom.config.compute import ComputeSettings
-from blocks.compute import Compute
+from axonloom.stage import StagePlan
+from blocks.compute import Compute, Profile, resolved
+
+#: Stages that run on the GPU profile, where there is one.
+GPU_STAGES = frozenset({"infer"})
+#: Folder of a workspace with the output of SLURM jobs, and the keys of the run.
+JOBS = "slurm"
+
+
+def profile_of(stage: str, settings: ComputeSettings) -> Profile:
+    """The kind of SLURM job that runs a stage."""
+    return "gpu" if stage in GPU_STAGES and settings.profiles.gpu is not None else "cpu"
 
 
 class Workers:
-    """Task runners for batches, as a context manager.
+    """Task runners for batches, as a context manager; ``settings`` are those of the configuration, over those of its block.
 
-    A Dask cluster takes seconds to start, so the stages of a flow share one. A stage with a single open batch gains nothing
-    from a cluster and runs on a thread of the flow's own process.
+    A Dask cluster takes seconds to start, so the stages of a flow share one (one a profile, of SLURM jobs). On this machine a
+    stage with a single open batch gains nothing from a cluster and runs on a thread of the flow's own process; with SLURM it
+    goes to a job like all others, since a flow may run where nothing heavy is allowed to.
     """
 
     def __init__(self, settings: ComputeSettings) -> None:
-        self.settings = settings
+        self.settings = resolved(settings)
         self._stack = ExitStack()
-        self._runner: TaskRunner[Any] | None = None
+        self._runners: dict[Profile, TaskRunner[Any]] = {}
 
-    def runner_for(self, batches: int) -> TaskRunner[Any]:
-        """A started runner for this many batches."""
-        if batches == 1 and self.settings.on != "local":
+    def runner_for(self, batches: int, plan: StagePlan) -> TaskRunner[Any]:
+        """A started runner for this many batches of a stage."""
+        if batches == 1 and self.settings.on == "dask":
             return self._stack.enter_context(ThreadPoolTaskRunner(max_workers=1))
-        if self._runner is None:
-            self._runner = self._stack.enter_context(Compute(settings=self.settings).task_runner())
-        return self._runner
+        # Threads and local processes are of one kind.
+        profile = profile_of(plan.stage, self.settings) if self.settings.on == "slurm" else "cpu"
+        if profile not in self._runners:
+            runner = Compute(settings=self.settings).task_runner(profile, plan.workspace.absolute() / JOBS)
+            self._runners[profile] = self._stack.enter_context(runner)
+        return self._runners[profile]
 
     def __enter__(self) -> Workers:
         return self

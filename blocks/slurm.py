@@ -1,0 +1,162 @@
+"""The three SLURM commands that workers need. Each is an argument list: no shell reads what a configuration says."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from axonloom.bad_input import BadInputError
+from axonloom.config.compute import JobProfile, megabytes_of
+
+#: Seconds that a SLURM command may take: a busy controller answers late.
+PATIENCE = 60.0
+
+#: Answers of sbatch that pass by themselves.
+PASSING = ("timed out", "Unable to contact", "temporarily unavailable", "try again", "Connection refused")
+
+#: Reasons for which a job waits for ever (squeue's %r).
+HOPELESS = frozenset(
+    {
+        "BadConstraints",
+        "DependencyNeverSatisfied",
+        "InvalidAccount",
+        "InvalidQOS",
+        "JobHeldAdmin",
+        "PartitionNodeLimit",
+        "PartitionTimeLimit",
+    }
+)
+
+
+class SlurmError(BadInputError):
+    """SLURM refused something; the message has its words.
+
+    Attributes
+    ----------
+    may_pass : whether asking again later may help
+    """
+
+    def __init__(self, sentence: str, *, may_pass: bool = False) -> None:
+        super().__init__(sentence)
+        self.may_pass = may_pass
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits or runs, as squeue tells it."""
+
+    id: str
+    state: str
+    reason: str
+
+
+def options_of(profile: JobProfile, name: str, log: Path) -> list[str]:
+    """The options of sbatch that ask for what a profile describes.
+
+    ``name`` is the job's; ``log`` its output file, in which ``%j`` is the job's id.
+    """
+    options = [
+        f"--job-name={name}",
+        f"--output={log}",
+        "--open-mode=append",
+        "--nodes=1",
+        "--ntasks=1",
+        f"--cpus-per-task={profile.cores}",
+        f"--mem={megabytes_of(profile.memory)}M",
+        f"--time={max(1, -(-profile.seconds // 60))}",
+    ]
+    for option in ("partition", "account", "qos", "gres", "constraint"):
+        value = getattr(profile, option)
+        if value is not None:
+            options.append(f"--{option}={value}")
+    for line in profile.directives:
+        options += shlex.split(line)
+    return options
+
+
+def submit(options: Sequence[str], script: str) -> str:
+    """Submit the text of a script; returns the job's id.
+
+    Raises
+    ------
+    SlurmError
+        sbatch is missing, or refused.
+    """
+    done = _run(["sbatch", "--parsable", *options], script)
+    if done.returncode:
+        words = _words(done)
+        raise SlurmError(
+            f"sbatch refused the job: {words}", may_pass=any(part.lower() in words.lower() for part in PASSING)
+        )
+    return done.stdout.strip().split(";")[0]
+
+
+def queue() -> dict[str, QueuedJob] | None:
+    """This user's jobs that wait or run, by id; None when SLURM does not answer."""
+    done = _run(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%r"])
+    if done.returncode:
+        return None
+    jobs = (QueuedJob(*line.strip().split("|", 2)) for line in done.stdout.splitlines() if line.count("|") == 2)
+    return {job.id: job for job in jobs}
+
+
+def cancel(ids: Iterable[str]) -> None:
+    """Take jobs out of the queue, or end them; those that ended before are let be."""
+    ids = list(ids)
+    if ids:
+        _run(["scancel", "--quiet", *ids])
+
+
+def script_of(profile: JobProfile, command: Sequence[str], exports: dict[str, str], scratch: bool = True) -> str:
+    """A job's script: the profile's set-up lines, the environment of its workers, and the command as its last process.
+
+    The command is quoted word by word. Of the profile, ``setup`` is shell as it stands, and ``scratch`` and ``python`` may name
+    variables, which the configuration has checked to be all that they do.
+    """
+    lines = ["#!/bin/bash", *profile.setup]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
+    if scratch and profile.scratch is not None:
+        lines += [f'export TMPDIR="{_expanding(profile.scratch)}"', 'mkdir -p "$TMPDIR"']
+    python = f'"{_expanding(profile.python)}"' if profile.python is not None else None
+    words = [python or shlex.quote(command[0]), *(shlex.quote(word) for word in command[1:])]
+    return "\n".join([*lines, "exec " + " ".join(words)]) + "\n"
+
+
+def end_of(log: Path, lines: int = 15) -> str:
+    """The last lines of a job's output; empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16384))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+def _expanding(path: str) -> str:
+    # Within double quotes a shell expands no ~.
+    return "$HOME" + path[1:] if path == "~" or path.startswith("~/") else path
+
+
+def _run(command: list[str], given: str | None = None) -> subprocess.CompletedProcess[str]:
+    # Inside a job, SLURM_* describe that job; SLURM_CONF says which cluster this is.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k == "SLURM_CONF"}
+    try:
+        return subprocess.run(
+            command, input=given, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except FileNotFoundError:
+        raise SlurmError(
+            f"{command[0]} is not on this machine: compute.on: slurm runs where SLURM's commands are (a login node)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"timed out after {PATIENCE:.0f} s")
+
+
+def _words(done: subprocess.CompletedProcess[str]) -> str:
+    text = " ".join((done.stderr or done.stdout).split())
+    return text.removeprefix("sbatch: error: ") or f"it ended with {done.returncode}"
