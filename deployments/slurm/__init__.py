@@ -1,0 +1,1 @@
+"""A Prefect worker that runs each flow run as one SLURM job."""

@@ -1,0 +1,193 @@
+"""``sbatch``, ``squeue``, ``scontrol`` and ``scancel``: argument lists out, typed answers back.
+
+Neither the accounting database nor the REST service is needed, which many clusters do not have. Every call has a time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Seconds that one command may take: a busy controller answers late, and SLURM's own MessageTimeout is often 60 or 100.
+COMMAND_SECONDS = 120.0
+#: What the commands say when the controller is away or overworked: worth another try.
+_PASSING = (
+    "Unable to contact slurm controller",
+    "Unable to establish control connection",
+    "Socket timed out",
+    "Connection refused",
+    "Connection timed out",
+    "Connection reset",
+    "Zero Bytes were transmitted",
+    "Resource temporarily unavailable",
+    "temporarily unable to accept job",
+    "slurm backup controller",
+    "Slurm controller not responding",
+    "System in standby",
+    "Job queue limit",
+    "QOSMaxSubmitJobPerUserLimit",
+    "AssocMaxSubmitJobLimit",
+    "job submit limit",
+)
+#: What it says about a job that it does not know, or no longer.
+_UNKNOWN_JOB = ("Invalid job id specified", "Job/step already completing or completed")
+
+
+class SlurmError(RuntimeError):
+    """SLURM refused a command; the message is its own."""
+
+
+class SlurmUnreachableError(SlurmError):
+    """The controller did not answer, or asks to come back later."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job as ``squeue`` lists it: also one that ended less than MinJobAge ago."""
+
+    id: str
+    name: str
+    state: str
+    #: Why it waits ("Resources", "Priority", …), or on which nodes it runs.
+    reason: str
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as ``scontrol show job`` tells it."""
+
+    id: str
+    name: str
+    state: str
+    fields: dict[str, str]
+
+    @property
+    def restarts(self) -> int:
+        return int(self.fields.get("Restarts", "0"))
+
+    @property
+    def log(self) -> Path | None:
+        path = self.fields.get("StdOut", "")
+        return Path(path) if path.startswith("/") else None
+
+
+async def submit(options: Sequence[str], script: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Submit ``script`` with ``arguments``; the job's id. The job gets ``environment``, whole and as it is."""
+    command = ["sbatch", "--parsable", *options, str(script), *arguments]
+    return parse_submission(await _run(command, environment))
+
+
+async def jobs_named(prefix: str) -> list[QueuedJob]:
+    """This user's jobs whose name begins with ``prefix``, ended ones too as long as SLURM lists them."""
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%i|%T|%R|%j"]
+    return [job for job in parse_queue(await _run(command)) if job.name.startswith(prefix)]
+
+
+async def show_job(id: str) -> JobRecord | None:
+    """Everything about a job; None when SLURM does not know it (any more)."""
+    try:
+        return parse_job(await _run(["scontrol", "show", "job", "--oneliner", id]))
+    except SlurmUnreachableError:
+        raise
+    except SlurmError as error:
+        if any(mark in str(error) for mark in _UNKNOWN_JOB):
+            return None
+        raise
+
+
+async def cancel(id: str) -> bool:
+    """End a job; False when SLURM says that there is nothing to end."""
+    try:
+        await _run(["scancel", id])
+    except SlurmUnreachableError:
+        raise
+    except SlurmError as error:
+        if any(mark in str(error) for mark in _UNKNOWN_JOB):
+            return False
+        raise
+    return True
+
+
+def parse_submission(output: str) -> str:
+    """The job id in the answer of ``sbatch --parsable``: ``id`` or ``id;cluster``."""
+    id = output.strip().splitlines()[-1].split(";")[0] if output.strip() else ""
+    if not id.isdigit():
+        raise SlurmError(f"sbatch answered {output!r}, where a job id was expected")
+    return id
+
+
+def parse_queue(output: str) -> list[QueuedJob]:
+    """The lines of ``squeue --format=%i|%T|%R|%j``; a name may hold anything, so it comes last."""
+    jobs = []
+    for line in output.splitlines():
+        parts = line.split("|", 3)
+        if len(parts) == 4:
+            id, state, reason, name = parts
+            jobs.append(QueuedJob(id.strip(), name, state.strip(), reason.strip().strip("()")))
+    return jobs
+
+
+def parse_job(output: str) -> JobRecord | None:
+    """The answer of ``scontrol show job --oneliner``: ``Name=value`` pairs, whose values may hold blanks and ``=``."""
+    fields: dict[str, str] = {}
+    last = ""
+    for word in output.split():
+        name, equals, value = word.partition("=")
+        # A pair begins with a capital; "Command=/a b/script --x=1" and "JobName=my Job=2" go on with the value before.
+        if equals and name[:1].isupper() and name.replace("/", "").replace(":", "").isalnum() and name not in fields:
+            fields[name] = value
+            last = name
+        elif last:
+            fields[last] += " " + word
+    if "JobId" not in fields or "JobState" not in fields:
+        return None
+    return JobRecord(fields["JobId"], fields.get("JobName", ""), fields["JobState"].split()[0], fields)
+
+
+async def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """The output of a command.
+
+    Raises
+    ------
+    SlurmUnreachableError
+        No answer within COMMAND_SECONDS, or one of the passing refusals.
+    SlurmError
+        It ended with an error, or is not installed here.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=None if environment is None else dict(environment),
+            # A Ctrl+C at the worker's terminal must not reach a half-made submission.
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise SlurmError(
+            f"no program {command[0]} on this machine: start the worker where SLURM's commands are (a login node)"
+        ) from error
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
+    except TimeoutError as error:
+        _kill(process.pid)
+        await process.wait()
+        raise SlurmUnreachableError(f"{command[0]} did not answer within {COMMAND_SECONDS:.0f} s") from error
+    if process.returncode:
+        said = errors.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"
+        kind = SlurmUnreachableError if any(mark in said for mark in _PASSING) else SlurmError
+        raise kind(f"{command[0]}: " + "; ".join(said.splitlines()[-3:]))
+    return output.decode(errors="replace")
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
