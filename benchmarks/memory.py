@@ -22,25 +22,14 @@ import json, resource, sys
 from pathlib import Path
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
-from axonloom.lease import claim
-from axonloom.runner import run_blocks
-from axonloom.stages.layer_stage import LayerStage
-from axonloom.stages.registry import open_stage, stage_class
+from benchmarks.chain_alone import import_stages, run_stages
 
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 chain = Chain(load_configuration(Path(sys.argv[1])))
-plans = [chain.fragment, chain.join, chain.graph, chain.agglomerate, chain.pool, chain.apply, *chain.pyramid]
-for plan in plans:
-    stage_class(plan.stage)
+import_stages(chain)
 base, peaks = peak(), {}
-for plan in plans:
-    plan.save()
-    stage = open_stage(plan.folder)
-    if isinstance(stage, LayerStage):
-        stage.hold(claim(stage.layer.lease, plan.fingerprint))
-    stage.prepare()
-    assert not run_blocks(stage, range(len(plan.grid))).failed
+for plan in run_stages(chain):
     peaks[plan.stage] = max(peaks.get(plan.stage, 0), peak() - base)
 graph = [json.loads(line) for path in chain.graph.ledger.folder.glob("*.jsonl") for line in path.open()]
 print(json.dumps({"base": base, "peaks": peaks, "edges": max(line.get("edges", 0) for line in graph)}))
@@ -52,6 +41,7 @@ def measure(shape: tuple[int, int, int], block: int) -> dict[str, Any]:
     from axonloom.geometry import BlockGrid, Box
     from axonloom.phantom import Phantom
     from axonloom.volumes import create_volume
+    from benchmarks.chain_alone import make_chain
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -62,12 +52,8 @@ def measure(shape: tuple[int, int, int], block: int) -> dict[str, Any]:
         )  # fmt: skip
         for each in BlockGrid(Box.of_shape(shape), (block,) * 3):
             volume.write(each.core, phantom.degraded_affinities(each.core))
+        make_chain(folder, "affinities.zarr", (block,) * 3)
         config = folder / "axonloom.yaml"
-        config.write_text(
-            "workspace: work\n"
-            "volumes: {affinities: {path: affinities.zarr}}\n"
-            f"blocks: {{shape: [{block}, {block}, {block}]}}\n"
-        )
         done = subprocess.run([sys.executable, "-c", MEASURE, str(config)], check=True, capture_output=True, text=True)
         return json.loads(done.stdout.splitlines()[-1])
 

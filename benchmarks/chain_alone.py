@@ -1,0 +1,49 @@
+"""The stages from affinities to the written segmentation, block after block in this process: no flow, no server, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from axonloom.chain import Chain
+from axonloom.config.load import load_configuration
+from axonloom.geometry import Zyx
+from axonloom.lease import claim
+from axonloom.runner import run_blocks
+from axonloom.stage import StagePlan
+from axonloom.stages.layer_stage import LayerStage
+from axonloom.stages.registry import open_stage, stage_class
+
+
+def make_chain(folder: Path, affinities: str, block: Zyx, **more: object) -> Chain:
+    """A project in ``folder`` with given affinities; ``more`` are sections of its configuration."""
+    config = folder / "axonloom.yaml"
+    content = {"workspace": "work", "volumes": {"affinities": {"path": affinities}}, "blocks": {"shape": list(block)}}
+    config.write_text(yaml.safe_dump({**content, **more}))
+    return Chain(load_configuration(config))
+
+
+def import_stages(chain: Chain) -> None:
+    """Import what the stages need, so that it is not counted with them."""
+    for plan in _plans(chain):
+        stage_class(plan.stage)
+
+
+def run_stages(chain: Chain) -> Iterator[StagePlan]:
+    """Run stage after stage; each is given out when it is done."""
+    for plan in _plans(chain):
+        plan.save()
+        stage = open_stage(plan.folder)
+        if isinstance(stage, LayerStage):
+            stage.hold(claim(stage.layer.lease, plan.fingerprint))
+        stage.prepare()
+        report = run_blocks(stage, range(len(plan.grid)))
+        if report.failed:
+            raise RuntimeError(next(iter(report.failed.values())))
+        yield plan
+
+
+def _plans(chain: Chain) -> list[StagePlan]:
+    return [chain.fragment, chain.join, chain.graph, chain.agglomerate, chain.pool, chain.apply, *chain.pyramid]
