@@ -13,6 +13,7 @@ from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
 from axonloom.bad_input import BadInputError
+from deployments.slurm.worker import SlurmWorker
 
 
 class PoolError(BadInputError):
@@ -24,16 +25,14 @@ class Pool:
     """A work pool and the worker whose job template it has."""
 
     name: str
-    type: str
     worker: type[BaseWorker[Any, Any, Any]]
     description: str
 
 
-LOCAL = Pool("local", "process", ProcessWorker, "Runs as processes of one machine; `axonloom up` starts a worker.")
+LOCAL = Pool("local", ProcessWorker, "Runs as processes of one machine; `axonloom up` starts a worker.")
 SLURM = Pool(
     "slurm",
-    "axonloom-slurm",
-    ProcessWorker,
+    SlurmWorker,
     "Each run is a Slurm job; start a worker on a machine that can submit jobs (docs/slurm.md).",
 )
 POOLS = (LOCAL, SLURM)
@@ -58,12 +57,14 @@ def _ensure(client: SyncPrefectClient, pool: Pool) -> str:
         known = client.read_work_pool(pool.name)
     except ObjectNotFound:
         client.create_work_pool(
-            WorkPoolCreate(name=pool.name, type=pool.type, description=pool.description, base_job_template=template)
+            WorkPoolCreate(
+                name=pool.name, type=pool.worker.type, description=pool.description, base_job_template=template
+            )
         )
         return "made"
-    if known.type != pool.type:
+    if known.type != pool.worker.type:
         raise PoolError(
-            f"the server has a work pool {pool.name} of type {known.type}, and axonloom's is of type {pool.type}: "
+            f"the server has a work pool {pool.name} of type {known.type}, and axonloom's is of type {pool.worker.type}: "
             "delete or rename that one"
         )
     wanted = with_defaults_of(template, known.base_job_template)

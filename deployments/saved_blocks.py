@@ -12,6 +12,7 @@ from blocks.compute import Compute
 COMPUTE = {
     "local": ComputeSettings(on="local"),
     "dask": ComputeSettings(on="dask"),
+    "slurm": ComputeSettings(on="slurm"),
 }
 
 

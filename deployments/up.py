@@ -132,7 +132,17 @@ class _Worker:
                 return process
             self.stop()
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", LOCAL.name, "--type", LOCAL.type]
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--pool",
+            LOCAL.name,
+            "--type",
+            LOCAL.worker.type,
+        ]
         if runs is not None:
             command += ["--limit", str(runs)]
         begin = time.time()
