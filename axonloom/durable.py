@@ -47,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as JSON to ``path``, whole or not at all."""
+def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    """Write ``content`` as JSON to ``path``, whole or not at all; ``indent`` None: on one line, for what no one reads."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(content, indent=indent, sort_keys=True) + "\n")

@@ -1,78 +1,49 @@
 """Which blocks of a stage are done: append-only lines beside the data.
 
 Truth about finished work lies here, not in an orchestrator's database. Every batch that starts opens a file of its own
-(named by host, process and a uuid), so that there are no locks, also on NFS and Lustre, and no line ever follows a torn one.
-A block's output is written and synced first; its line comes after, and is synced too: *finished* means that the line is on disk.
-A block that is done stays done whatever other lines say, so no clock decides anything.
+(named by its blocks, host, process and a uuid), so that there are no locks, also on NFS and Lustre, and no line ever follows a
+torn one. A block's output is written and synced first; its line comes after, and is synced too: *finished* means that the line
+is on disk. A block that is done stays done whatever other lines say, so no clock decides anything.
 
 A line is a JSON object with ``block`` and ``state``: ``started`` (not synced: evidence of what was begun, no promise),
-``done``, or ``failed`` with the traceback. The first line of a file says who wrote it.
+``done``, ``failed`` with the traceback, or ``undone``, which only ``axonloom verify --repair`` writes: output that was found
+damaged. It names how many completions it declares void, so that a later one counts again. The first line of a file says who
+wrote it, the last one that the writer left in order.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from axonloom.bad_input import BadInputError
 from axonloom.durable import sync_folder, write_json
+from axonloom.ledger_state import LedgerState, WriterTail
 
-FORMAT_VERSION = 1
+__all__ = ["Ledger", "LedgerError", "LedgerState", "LedgerWriter"]
+
+FORMAT_VERSION = 2
 SNAPSHOT = "snapshot.json"
+#: Bytes read at once: a large file is never in memory whole.
+PIECE = 1 << 24
+_OF_BLOCKS = re.compile(r"(\d+)-(\d+)\.")
+_UNDONE = "undone."
 
 
 class LedgerError(BadInputError):
     """A ledger that cannot be read by this version."""
-
-
-@dataclass
-class LedgerState:
-    """What a ledger says when it is read.
-
-    Attributes
-    ----------
-    done : set of block indices
-    failed : block index -> traceback of the last failure read; never a block that is done
-    started : block index -> how often it was begun
-    completions : block index -> how often it was finished; more than once means work done twice
-    seconds : time spent in finished blocks, summed over workers
-    finished_at : unix times of the first and the last finished block, for rates; None when there is none
-    """
-
-    done: set[int] = field(default_factory=set)
-    failed: dict[int, str] = field(default_factory=dict)
-    started: dict[int, int] = field(default_factory=dict)
-    completions: dict[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    finished_at: tuple[float, float] | None = None
-
-    def missing(self, blocks: Iterable[int]) -> list[int]:
-        """Those of ``blocks`` that still have to be computed, in the order given."""
-        return [b for b in blocks if b not in self.done]
-
-    def _take(self, line: Mapping[str, Any]) -> None:
-        block, state = int(line["block"]), line["state"]
-        if state == "done":
-            self.done.add(block)
-            self.failed.pop(block, None)
-            self.completions[block] = self.completions.get(block, 0) + 1
-            self.seconds += float(line.get("seconds", 0.0))
-            at = float(line["at"])
-            low, high = self.finished_at or (at, at)
-            self.finished_at = min(low, at), max(high, at)
-        elif state == "failed" and block not in self.done:
-            self.failed[block] = str(line.get("error", ""))
-        elif state == "started":
-            self.started[block] = self.started.get(block, 0) + 1
 
 
 class Ledger:
@@ -89,73 +60,105 @@ class Ledger:
         LedgerError
             A newer version of axonloom wrote here.
         """
-        state, covered = self._read_snapshot()
+        return self._read_on(self._read_snapshot())
+
+    def refresh(self, state: LedgerState) -> LedgerState:
+        """``state`` with what was written since it was read: for looking again and again, at the cost of what is new.
+
+        The same object, unless the ledger was forgotten meanwhile (its output was deleted): then a new one.
+        """
+        if state.tails and not state.tails.keys() <= {path.name for path in self._files()}:
+            return self.read()
+        return self._read_on(state)
+
+    def read_blocks(self, first: int, last: int) -> LedgerState:
+        """What the files of batches that touch ``first .. last`` say: never more than :meth:`read` would, and quick.
+
+        For a worker that begins a batch: what others finished of it meanwhile stands in a few files among thousands.
+        """
+        state = LedgerState()
+        for path in self._files():
+            named = _OF_BLOCKS.match(path.name)
+            touches = named is not None and int(named[1]) <= last and int(named[2]) >= first
+            if touches or path.name.startswith(_UNDONE):
+                self._read_file(path, state)
+        return state
+
+    def writer(self, first: int | None = None, last: int | None = None) -> LedgerWriter:
+        """A new file of lines; use it as a context manager, from any number of threads of one process.
+
+        ``first`` and ``last`` say which blocks the lines will speak of, for :meth:`read_blocks`.
+        """
+        return LedgerWriter(self.folder, "" if first is None or last is None else f"{first:08d}-{last:08d}.")
+
+    def undo(self, blocks: Mapping[int, str]) -> None:
+        """Declare blocks not done, with the reason: their output was found damaged or missing.
+
+        What is void are the completions (and failures) that are on disk now. When the blocks are finished again they are done.
+        """
+        state = self.read()
+        with LedgerWriter(self.folder, _UNDONE) as lines:
+            for block, why in blocks.items():
+                lines.undone(block, state.completions.get(block, 0), state.failures.get(block, 0), why)
+
+    def facts(self) -> Iterator[dict[str, Any]]:
+        """The ``done`` lines of all files, whole: what stages noted about each block."""
+        for path in self._files():
+            with path.open("rb") as file:
+                for raw in file:
+                    line = _parse(raw)
+                    if line is not None and line.get("state") == "done" and raw.endswith(b"\n"):
+                        yield line
+
+    def compact(self) -> None:
+        """Write a snapshot of all whole lines, so that the next reading only parses what came after.
+
+        The snapshot says how far into each file it goes, so that others may write meanwhile, and takes its name when it is
+        whole. The files stay: a snapshot that is lost costs time, never knowledge.
+        """
+        self.write_snapshot(self.read())
+
+    def write_snapshot(self, state: LedgerState) -> None:
+        """The same from a state that was read already."""
         if self.folder.is_dir():
-            for path in sorted(self.folder.glob("*.jsonl")):
-                try:
-                    with path.open("rb") as file:
-                        file.seek(covered.get(path.name, 0))
-                        content = file.read()
-                except FileNotFoundError:
-                    # The ledger is being forgotten, because its output was deleted.
-                    continue
-                for raw in content.split(b"\n"):
+            write_json(self.folder / SNAPSHOT, {"format_version": FORMAT_VERSION, **state.snapshot()}, indent=None)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+    def _read_on(self, state: LedgerState) -> LedgerState:
+        for path in self._files():
+            self._read_file(path, state)
+        return state
+
+    def _read_file(self, path: Path, state: LedgerState) -> None:
+        tail = state.tails.setdefault(path.name, WriterTail())
+        try:
+            if path.stat().st_size <= tail.offset:
+                return
+            with path.open("rb") as file:
+                for raw in _whole_lines(file, tail):
                     line = _parse(raw)
                     if line is None:
                         continue
                     if "format_version" in line:
                         self._require_readable(int(line["format_version"]), path)
-                    elif "block" in line:
-                        state._take(line)
-        return state
+                    state.take(line, tail)
+        except FileNotFoundError:
+            # The ledger is being forgotten, because its output was deleted.
+            return
 
-    def writer(self) -> LedgerWriter:
-        """A new file of lines; use it as a context manager, from any number of threads of one process."""
-        return LedgerWriter(self.folder)
-
-    def compact(self) -> None:
-        """Write a snapshot of all whole lines, so that the next reading only parses what came after.
-
-        The files stay: a snapshot that is lost costs time, never knowledge.
-        """
-        covered: dict[str, int] = {}
-        for path in sorted(self.folder.glob("*.jsonl")):
-            content = path.read_bytes()
-            covered[path.name] = content.rfind(b"\n") + 1
-        state = self.read()
-        write_json(
-            self.folder / SNAPSHOT,
-            {
-                "format_version": FORMAT_VERSION,
-                "covers": covered,
-                "done": _runs(state.done),
-                "failed": {str(b): text for b, text in state.failed.items()},
-                # Once begun and once done is the rule; only what differs is listed.
-                "started": {str(b): n for b, n in state.started.items() if n != 1 or b not in state.done},
-                "completions": {str(b): n for b, n in state.completions.items() if n != 1},
-                "seconds": state.seconds,
-                "finished_at": state.finished_at,
-            },
-        )
-
-    def _read_snapshot(self) -> tuple[LedgerState, dict[str, int]]:
+    def _read_snapshot(self) -> LedgerState:
         path = self.folder / SNAPSHOT
-        if not path.exists():
-            return LedgerState(), {}
-        content = json.loads(path.read_text())
-        self._require_readable(int(content["format_version"]), path)
-        state = LedgerState(
-            failed={int(b): text for b, text in content["failed"].items()},
-            seconds=float(content["seconds"]),
-            finished_at=tuple(content["finished_at"]) if content["finished_at"] else None,
-        )
-        for first, last in content["done"]:
-            state.done.update(range(first, last + 1))
-        state.started = dict.fromkeys(state.done, 1)
-        state.started.update((int(b), n) for b, n in content["started"].items())
-        state.completions = dict.fromkeys(state.done, 1)
-        state.completions.update((int(b), n) for b, n in content["completions"].items())
-        return state, dict(content["covers"])
+        try:
+            content = json.loads(path.read_bytes())
+            version = int(content["format_version"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # Damaged or absent: the lines have it all.
+            return LedgerState()
+        self._require_readable(version, path)
+        # An older one counts differently; reading all lines is the migration.
+        return LedgerState.of_snapshot(content) if version == FORMAT_VERSION else LedgerState()
 
     @staticmethod
     def _require_readable(version: int, path: Path) -> None:
@@ -169,8 +172,9 @@ class Ledger:
 class LedgerWriter:
     """Appends lines to one new file. Nothing is created before the first line."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = "") -> None:
         self.folder = Path(folder)
+        self.prefix = prefix
         self._lock = threading.Lock()
         self._descriptor: int | None = None
 
@@ -186,6 +190,11 @@ class LedgerWriter:
     def failed(self, block: int, error: str) -> None:
         self._append({"block": block, "state": "failed", "at": time.time(), "error": error}, durable=True)
 
+    def undone(self, block: int, completions: int, failures: int, why: str) -> None:
+        """Declare void what was finished so far, ``completions`` times. See :meth:`Ledger.undo`."""
+        void = {"completions": completions, "failures": failures}
+        self._append({"block": block, "state": "undone", "at": time.time(), **void, "why": why}, durable=True)
+
     def __enter__(self) -> LedgerWriter:
         return self
 
@@ -194,6 +203,10 @@ class LedgerWriter:
     ) -> None:
         with self._lock:
             if self._descriptor is not None:
+                # Nothing depends on this line, which a full disk may refuse: it tells a block that waits for another try
+                # from one that runs.
+                with suppress(OSError):
+                    _write_all(self._descriptor, {"closed": time.time()})
                 os.close(self._descriptor)
                 self._descriptor = None
 
@@ -208,9 +221,13 @@ class LedgerWriter:
     def _open(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True)
         host, pid = socket.gethostname(), os.getpid()
-        name = f"{host}-{pid}-{uuid.uuid4().hex}.jsonl"
+        name = f"{self.prefix}{host}-{pid}-{uuid.uuid4().hex}.jsonl"
         descriptor = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        _write_all(descriptor, {"format_version": FORMAT_VERSION, "host": host, "pid": pid, "at": time.time()})
+        since = psutil.Process().create_time()
+        _write_all(
+            descriptor,
+            {"format_version": FORMAT_VERSION, "host": host, "pid": pid, "process_started": since, "at": time.time()},
+        )
         os.fsync(descriptor)
         sync_folder(self.folder)
         return descriptor
@@ -222,6 +239,18 @@ def _write_all(descriptor: int, line: Mapping[str, Any]) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def _whole_lines(file: Any, tail: WriterTail) -> Iterator[bytes]:
+    """The lines from ``tail.offset`` on that end, in pieces; the offset follows."""
+    file.seek(tail.offset)
+    rest = b""
+    while piece := file.read(PIECE):
+        lines = (rest + piece).split(b"\n")
+        rest = lines.pop()
+        for raw in lines:
+            tail.offset += len(raw) + 1
+            yield raw
+
+
 def _parse(raw: bytes) -> dict[str, Any] | None:
     """A whole line as an object; None for an empty or a torn one."""
     try:
@@ -229,14 +258,3 @@ def _parse(raw: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return line if isinstance(line, dict) else None
-
-
-def _runs(blocks: Iterable[int]) -> list[tuple[int, int]]:
-    """Sorted runs (first, last) of consecutive indices: a million finished blocks are a few lines."""
-    runs: list[tuple[int, int]] = []
-    for b in sorted(blocks):
-        if runs and runs[-1][1] == b - 1:
-            runs[-1] = (runs[-1][0], b)
-        else:
-            runs.append((b, b))
-    return runs

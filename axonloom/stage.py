@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from axonloom.durable import write_json
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.ledger import Ledger
 from axonloom.provenance import fingerprint, software
+from axonloom.volumes.volume import Volume
 
 FORMAT_VERSION = 1
 PLAN = "stage.json"
@@ -72,6 +73,11 @@ class StagePlan:
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.folder / "ledger")
+
+    @property
+    def lease(self) -> Path:
+        """Which run computes this stage now; beside the folder, so that it outlives it."""
+        return self.folder.with_name(f"{self.folder.name}.lease")
 
     def save(self) -> None:
         """Write ``stage.json``, unless it says the same already.
@@ -140,8 +146,13 @@ class Stage(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    #: Blocks that take ten seconds are a batch: this many voxels a second on one core, measured, decides how many those are.
+    #: Voxels a second on one core, measured: for batches and forecasts until this workspace has figures of its own.
     voxels_per_second: ClassVar[float] = 1e6
+    #: What a block reads (per voxel of its read box), leaves on disk (per voxel of its core) and needs of memory while it
+    #: runs (per voxel of its read box), in bytes, as measured on affinities of real tissue; for forecasts.
+    bytes_read: ClassVar[float] = 0.0
+    bytes_written: ClassVar[float] = 0.0
+    memory: ClassVar[float] = 0.0
 
     def __init__(self, plan: StagePlan) -> None:
         if plan.stage != self.name:
@@ -162,6 +173,29 @@ class Stage(ABC):
 
         Running a block twice, or half and then whole, leaves the same bytes.
         """
+
+    def files(self, block: Block) -> list[Path]:
+        """The files that a block leaves, each its own; their checksum goes into the ledger line."""
+        return []
+
+    def stored(self, block: Block) -> tuple[Volume, Box] | None:
+        """The part of a volume that a block leaves, for those that write voxels.
+
+        Such a stage puts :func:`axonloom.checksums.voxels_checksum` of it into its facts as ``voxels_crc32``.
+        """
+        return None
+
+    def reads(self, name: str, source: StagePlan, blocks: Sequence[int]) -> list[int]:
+        """Blocks of this stage that read any of ``blocks`` of its input ``name``, ascending.
+
+        By default those whose read box touches one of them; all, where one is the whole volume.
+        """
+        if len(source.grid) == 1 or len(self.plan.grid) == 1:
+            return list(range(len(self.plan.grid)))
+        found: set[int] = set()
+        for index in blocks:
+            found.update(self.plan.grid.blocks_touching(source.grid.block(index).core.grown(self.plan.grid.halo)))
+        return sorted(found)
 
     def permit(self) -> None:
         """Raise when this stage may no longer write its output; asked before every block."""

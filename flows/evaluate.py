@@ -23,7 +23,7 @@ def evaluate(configuration: Configuration) -> dict[str, Any]:
     chain = Chain(configuration)
     require_done(chain.pool)
     with Workers(configuration.compute) as workers:
-        run_stage(chain.contingency, workers)
+        run_stage(chain.contingency, workers, configuration.failures)
     scores = score_chain(chain)
     show_scores(chain, scores)
     return scores.as_dict()

@@ -20,6 +20,6 @@ def infer(configuration: Configuration) -> dict[str, Any]:
     """Run the network over the images, block by block; the stored affinities do not depend on the blocks."""
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
-        run_stage(chain.infer, workers)
+        run_stage(chain.infer, workers, configuration.failures)
     show_affinities(chain)
     return {"affinities": str(chain.infer.folder / "affinities.zarr")}

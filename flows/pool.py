@@ -20,5 +20,5 @@ def pool(configuration: Configuration) -> dict[str, Any]:
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
         for plan in (chain.agglomerate, chain.pool):
-            run_stage(plan, workers)
+            run_stage(plan, workers, configuration.failures)
     return {"lookup table": str(chain.pool.folder)}

@@ -21,6 +21,6 @@ def segment(configuration: Configuration) -> dict[str, Any]:
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
         for plan in (chain.fragment, chain.join, chain.graph):
-            run_stage(plan, workers)
+            run_stage(plan, workers, configuration.failures)
     show_fragments(chain)
     return {"graph": str(chain.graph.folder)}

@@ -9,6 +9,7 @@ from pydantic import Field
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
 from axonloom.config.evaluate import EvaluateSettings
+from axonloom.config.failures import FailuresSettings
 from axonloom.config.infer import InferSettings
 from axonloom.config.merge import MergeSettings
 from axonloom.config.segment import SegmentSettings
@@ -31,3 +32,4 @@ class Configuration(Settings):
     merge: MergeSettings = Field(default=MergeSettings(), description="Fragments to segments.")
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="Segments against labels.")
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
+    failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")

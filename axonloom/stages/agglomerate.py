@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from axonloom.assembly.edge_table import EdgeTable
@@ -36,3 +37,6 @@ class AgglomerateStage(Stage):
         dendrogram = agglomerate(edges, self.plan.parameters["lowest"])
         dendrogram.write(self.plan.folder / DENDROGRAM)
         return {"merges": len(dendrogram)}
+
+    def files(self, block: Block) -> list[Path]:
+        return [self.plan.folder / DENDROGRAM]

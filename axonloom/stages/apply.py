@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.lookup_table import LookupTable, relabel
+from axonloom.checksums import voxels_checksum
 from axonloom.config.volumes import SegmentationSettings
-from axonloom.geometry import Block, BlockGrid, chunk_for_blocks
+from axonloom.geometry import Block, BlockGrid, Box, chunk_for_blocks
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input
 from axonloom.stages.layer_stage import LayerStage
@@ -65,8 +66,11 @@ class ApplyStage(LayerStage):
         self.bind()
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        labels = self.fragments.read(block.core)
-        self.output.write(block.core, relabel(labels, self.table))
+        labels = relabel(self.fragments.read(block.core), self.table)
+        self.output.write(block.core, labels)
         self.output.sync(block.core)
         self.permit()
-        return {}
+        return {"voxels_crc32": voxels_checksum(labels)}
+
+    def stored(self, block: Block) -> tuple[Volume, Box]:
+        return self.output, block.core

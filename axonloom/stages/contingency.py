@@ -52,6 +52,9 @@ class ContingencyStage(Stage):
         table.write(table_path(self.plan.folder, block.index))
         return {"pairs": len(table)}
 
+    def files(self, block: Block) -> list[Path]:
+        return [table_path(self.plan.folder, block.index)]
+
     def total(self) -> ContingencyTable:
         """The counts of all blocks together; all must be done."""
         return ContingencyTable.summed(

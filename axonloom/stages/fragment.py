@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.thresholds import threshold_to_uint8
+from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.segmentation.fragments import block_fragments, halo
@@ -108,7 +109,17 @@ class FragmentStage(Stage):
         found.objects.write(objects_path(self.plan.folder, block.index))
         found.edges.write(edges_path(self.plan.folder, block.index))
         found.faces.write(faces_path(self.plan.folder, block.index))
-        return {"fragments": len(found.objects), "edges": len(found.edges)}
+        return {
+            "fragments": len(found.objects),
+            "edges": len(found.edges),
+            "voxels_crc32": voxels_checksum(found.labels),
+        }
+
+    def files(self, block: Block) -> list[Path]:
+        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, faces_path)]
+
+    def stored(self, block: Block) -> tuple[Volume, Box]:
+        return self.fragments, block.core
 
 
 def objects_path(folder: Path, block: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,3 +52,6 @@ class GraphStage(Stage):
         graph.edges.write(self.plan.folder / EDGES)
         graph.canonical.write(self.plan.folder / CANONICAL)
         return {"fragments": len(graph.fragments), "edges": len(graph.edges)}
+
+    def files(self, block: Block) -> list[Path]:
+        return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL)]

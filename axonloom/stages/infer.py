@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from axonloom.checksums import voxels_checksum
 from axonloom.config.infer import InferSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.inference.blockwise import predict_block
@@ -90,4 +91,7 @@ class InferStage(Stage):
         found = predict_block(self.image, block.core, self.lattice, self.predictor, self.plan.parameters["blending"])
         self.affinities.write(block.core, found)
         self.affinities.sync(block.core)
-        return {}
+        return {"voxels_crc32": voxels_checksum(found)}
+
+    def stored(self, block: Block) -> tuple[Volume, Box]:
+        return self.affinities, block.core

@@ -6,7 +6,7 @@ read, and each pair of voxels across a face is counted by exactly one block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,20 @@ class JoinStage(Stage):
         edges.write(edges_path(self.plan.folder, block.index))
         write_joins(joins_path(self.plan.folder, block.index), joined)
         return {"edges": len(edges), "joins": len(joined)}
+
+    def files(self, block: Block) -> list[Path]:
+        return [edges_path(self.plan.folder, block.index), joins_path(self.plan.folder, block.index)]
+
+    def reads(self, name: str, source: StagePlan, blocks: Sequence[int]) -> list[int]:
+        """A block looks at its own faces and at those of its lower neighbours."""
+        found = set(blocks)
+        for index in blocks:
+            found.update(
+                b
+                for b in self.plan.grid.blocks_touching(source.grid.block(index).core.grown((0, 0, 0), (1, 1, 1)))
+                if any(self.plan.grid.neighbour_below(b, axis) == index for axis in range(3))
+            )
+        return sorted(found)
 
 
 def joins_path(folder: Path, block: int) -> Path:

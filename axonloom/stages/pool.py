@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from axonloom.assembly.dendrogram import Dendrogram
@@ -42,3 +43,6 @@ class PoolStage(Stage):
         table = LookupTable.compose(IdMap.read(graph / CANONICAL), fragments.ids, segments)
         table.write(self.plan.folder / LOOKUP)
         return {"segments": table.count}
+
+    def files(self, block: Block) -> list[Path]:
+        return [self.plan.folder / LOOKUP]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 from axonloom.assembly.pyramid import downsample_labels
+from axonloom.checksums import voxels_checksum
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import stage_input
@@ -51,10 +52,27 @@ class PyramidStage(LayerStage):
             start=[a * f for a, f in zip(block.core.origin, factor, strict=True)],
             end=[b * f for b, f in zip(block.core.stop, factor, strict=True)],
         ).clipped(self.below.box)
-        self.output.write(block.core, downsample_labels(self.below.read(fine), tuple(factor)))
+        labels = downsample_labels(self.below.read(fine), tuple(factor))
+        self.output.write(block.core, labels)
         self.output.sync(block.core)
         self.permit()
-        return {}
+        return {"voxels_crc32": voxels_checksum(labels)}
+
+    def stored(self, block: Block) -> tuple[Volume, Box]:
+        return self.output, block.core
+
+    def reads(self, name: str, source: StagePlan, blocks: Sequence[int]) -> list[int]:
+        """A block reads the finer scale under its core."""
+        factor = self.plan.parameters["factor"]
+        found: set[int] = set()
+        for index in blocks:
+            fine = source.grid.block(index).core
+            coarse = Box(
+                start=[a // f for a, f in zip(fine.origin, factor, strict=True)],
+                end=[-(-b // f) for b, f in zip(fine.stop, factor, strict=True)],
+            )
+            found.update(self.plan.grid.blocks_touching(coarse))
+        return sorted(found)
 
 
 def pyramid_factor(voxel_size: tuple[float, float, float] | None) -> Zyx:

@@ -1,0 +1,70 @@
+"""How long blocks took, by what ledgers say: this stage's own, else those of the same stage with other parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from axonloom.stage import PLAN, StageError, StagePlan
+
+
+@dataclass(frozen=True)
+class BlockTime:
+    """Seconds that one block of a stage takes on one worker.
+
+    Attributes
+    ----------
+    seconds : mean of what was measured, scaled to this stage's blocks by their voxels
+    measured_on : fingerprint (16 digits) of the stage that was measured
+    """
+
+    seconds: float
+    measured_on: str
+
+
+def block_time(plan: StagePlan) -> BlockTime | None:
+    """What blocks of ``plan`` take, from its own ledger or from that of its largest relative; None where nothing was run."""
+    own = _seconds_per_voxel(plan)
+    if own is not None:
+        return BlockTime(own * _block_voxels(plan), plan.folder.name)
+    best: tuple[int, StagePlan, float] | None = None
+    for other in relatives(plan):
+        rate = _seconds_per_voxel(other)
+        finished = other.ledger.read().finished * _block_voxels(other)
+        if rate is not None and (best is None or finished > best[0]):
+            best = int(finished), other, rate
+    return BlockTime(best[2] * _block_voxels(plan), best[1].folder.name) if best is not None else None
+
+
+def relatives(plan: StagePlan) -> Iterator[StagePlan]:
+    """Plans of the same stage (and scale) in the same workspace under other fingerprints, as they lie there."""
+    for folder in sorted(plan.folder.parent.glob("*/")):
+        if folder.name != plan.folder.name and (folder / PLAN).exists():
+            try:
+                other = StagePlan.load(folder)
+            except (StageError, ValueError, KeyError):
+                # Of another version, or damaged: of no use here, and no reason not to go on.
+                continue
+            if role(other) == role(plan):
+                yield other
+
+
+def role(plan: StagePlan) -> tuple[str, object]:
+    """What a stage is in its chain: its name, with the scale for those of the pyramid."""
+    return plan.stage, plan.parameters.get("mip")
+
+
+def stage_folders(workspace: Path) -> Iterator[Path]:
+    """All stage folders of a workspace."""
+    yield from sorted(path.parent for path in workspace.glob(f"*/*/{PLAN}"))
+
+
+def _seconds_per_voxel(plan: StagePlan) -> float | None:
+    state = plan.ledger.read()
+    return state.seconds / (state.finished * _block_voxels(plan)) if state.finished else None
+
+
+def _block_voxels(plan: StagePlan) -> float:
+    """Voxels of a block, on average: those at the region's end are smaller."""
+    return plan.grid.region.voxels / len(plan.grid)
