@@ -79,7 +79,7 @@ class Compute(Block):
 
 
 def resolved(settings: ComputeSettings) -> ComputeSettings:
-    """The settings with those of the block that they name below them; needs the server only when they name one.
+    """The settings themselves, or those of the block that they name; only then is the server asked.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def resolved(settings: ComputeSettings) -> ComputeSettings:
             f"compute.block: no compute settings were saved as {settings.block!r} on this server; "
             f"{_known()}`axonloom compute save NAME CONFIG` saves those of a configuration"
         ) from error
-    return settings.over(saved.settings)
+    return saved.settings
 
 
 def save(name: str, settings: ComputeSettings) -> None:

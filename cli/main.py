@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from axonloom import __version__
+from cli.computing import compute_app
 from cli.configuring import config_app, init
 from cli.demonstrating import demo
 from cli.deploying import deploy, down, up
@@ -18,6 +19,7 @@ from cli.informing import info
 from cli.jobs import add_jobs
 from cli.reporting import status
 from cli.running import require_terminal_encoding
+from cli.submitting import submit
 
 app = typer.Typer(
     name="axonloom",
@@ -48,6 +50,8 @@ app.command()(info)
 app.command()(deploy)
 app.command()(up)
 app.command()(down)
+app.command()(submit)
+app.add_typer(compute_app, name="compute")
 app.add_typer(config_app, name="config")
 
 

@@ -20,11 +20,19 @@ Overrides = Annotated[
     ),
 ]
 On = Annotated[
-    str | None, typer.Option("--on", metavar="local|dask", help="Where batches run (compute.on).", show_default=False)
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="local|dask|slurm|block/NAME",
+        help="Where batches run: compute.on, or settings saved with `axonloom compute save NAME`.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def with_place(overrides: list[str] | None, on: str | None) -> list[str]:
-    """``--on`` is short for ``--set compute.on=``."""
-    return [*(overrides or []), *([f"compute.on={on}"] if on else [])]
+    """``--on`` is short for ``--set compute.on=``; ``--on block/NAME`` for ``--set compute.block=``."""
+    if on is None:
+        return overrides or []
+    return [*(overrides or []), f"compute.block={on.removeprefix('block/')}" if "/" in on else f"compute.on={on}"]

@@ -218,8 +218,8 @@ class ComputeSettings(Settings):
     )
     block: str | None = Field(
         default=None,
-        description="Name of saved compute settings (a Prefect block; `axonloom compute save NAME` writes one). What is given "
-        "here as well goes before what was saved.",
+        description="Name of saved compute settings (a Prefect block; `axonloom compute save NAME` writes one). They replace "
+        "everything else in this section.",
     )
     workers: PositiveInt = Field(default=2, description="Batches of blocks that run at once, for local and dask.")
     retries: int = Field(
@@ -230,17 +230,3 @@ class ComputeSettings(Settings):
     )
     profiles: ProfilesSettings = Field(default=ProfilesSettings(), description="Kinds of SLURM jobs.")
     network: NetworkSettings = Field(default=NetworkSettings(), description="How SLURM jobs reach the flow.")
-
-    def over(self, saved: ComputeSettings) -> ComputeSettings:
-        """``saved``, with whatever was given here explicitly put in its place, key by key."""
-        return ComputeSettings.model_validate(_laid_over(saved, self))
-
-
-def _laid_over(below: Settings, above: Settings) -> dict[str, Any]:
-    merged: dict[str, Any] = {name: getattr(below, name) for name in below.model_fields_set}
-    for name in above.model_fields_set:
-        value, old = getattr(above, name), merged.get(name)
-        if isinstance(value, Settings) and isinstance(old, Settings):
-            value = _laid_over(old, value)
-        merged[name] = value
-    return {name: v.model_dump(exclude_unset=True) if isinstance(v, Settings) else v for name, v in merged.items()}
