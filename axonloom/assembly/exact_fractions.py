@@ -7,10 +7,11 @@ so fractions are compared by quotient and remainder (Euclid), which never leaves
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from axonloom.kernel import kernel
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def compare(a, b, c, d):
     """The sign of a/b - c/d: -1, 0 or 1 (non-negative int64 numerators, positive int64 denominators)."""
     sign = 1
@@ -31,7 +32,7 @@ EXACT_BITS = 54
 """Two fractions whose denominators' product is at most 2**54 differ in :func:`leading_bits` unless they are equal."""
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def leading_bits(a, b):
     """floor(a / b * 2**54) for a / b of at most 255: the first 62 bits of the score, as int64."""
     whole = a // b

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.id_map import IdMap, UnknownIdError, positions
@@ -15,6 +14,7 @@ from axonloom.assembly.tables import TableError, require_stamp, stamped
 from axonloom.assembly.thresholds import Threshold
 from axonloom.assembly.union_find import canonical_positions
 from axonloom.durable import replacing
+from axonloom.kernel import kernel
 
 KIND = "axonloom lookup table"
 FORMAT_VERSION = 1
@@ -160,7 +160,7 @@ def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:
     return out.reshape(np.shape(labels))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _relabel(labels, ids, segments, out):
     """Fill ``out``; returns where the first unknown label stands in the flat array, or -1.
 
@@ -207,7 +207,7 @@ def _relabel(labels, ids, segments, out):
     return -1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot_of(known, label, bits):
     """Where a label stands in a table of 2**bits (Fibonacci hashing, Knuth), or the free slot where it would."""
     slot = np.int64((label * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))

@@ -7,12 +7,12 @@ result a function of the sets alone, not of the order of the joins.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from axonloom.assembly.id_map import positions
+from axonloom.kernel import kernel
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def find(parents: np.ndarray, i: int) -> int:
     """The smallest member of ``i``'s set; shortens the path on the way."""
     while parents[i] != i:
@@ -21,7 +21,7 @@ def find(parents: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _roots(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     parents = np.arange(n)
     for k in range(len(a)):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from axonloom.evaluation.contingency import flat_ids
+from axonloom.kernel import kernel
 
 
 def connected_labels(labels: np.ndarray, minimum_voxels: int = 1) -> np.ndarray:
@@ -40,7 +40,7 @@ def connected_labels(labels: np.ndarray, minimum_voxels: int = 1) -> np.ndarray:
     return _components(flat_ids(labels, "the labels").reshape(labels.shape), minimum_voxels)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _root(parent, i):
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -48,7 +48,7 @@ def _root(parent, i):
     return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _components(labels, minimum_voxels):
     nz, ny, nx = labels.shape
     flat = labels.ravel()

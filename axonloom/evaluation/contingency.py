@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.bad_input import BadInputError
+from axonloom.kernel import kernel
 
 KIND = "axonloom contingency table"
 FORMAT_VERSION = 1
@@ -209,7 +209,7 @@ _MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
 # costs one access to memory. A count of 0 marks a free row.
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot(rows, bits, a, b):
     """The row of the pair, or the free row where it belongs, among 2**bits."""
     mask = np.int64((1 << bits) - 1)
@@ -221,7 +221,7 @@ def _slot(rows, bits, a, b):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _grown(rows, bits):
     """The same table with twice the rows."""
     more = np.zeros((2 << bits, 4), np.uint64)
@@ -232,7 +232,7 @@ def _grown(rows, bits):
     return more
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _packed(rows, filled):
     """Segments, labels and counts of the rows in use."""
     a = np.empty(filled, np.uint64)
@@ -248,7 +248,7 @@ def _packed(rows, filled):
     return a, b, counts
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count_pairs(first, second):
     """Distinct pairs of two flat arrays and how often each occurs. Runs of one pair, the usual case, are counted once."""
     bits = 10
@@ -274,7 +274,7 @@ def _count_pairs(first, second):
     return _packed(rows, filled)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _add_pairs(first, second, counts):
     """Distinct pairs of weighted ones, with their sums. Counts are at least 1."""
     bits = 10

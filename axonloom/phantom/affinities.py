@@ -7,12 +7,12 @@ volume on axis c has no such neighbour and is 0.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import inlined, kernel
 from axonloom.phantom.noise import Real, Whole, fast_hash, scramble, smooth, unit
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def perfect(labels: np.ndarray, first: np.ndarray, out: np.ndarray) -> None:
     """255 where an edge stays inside one label, else 0, into ``out`` (3, z, y, x) uint8.
 
@@ -26,7 +26,7 @@ def perfect(labels: np.ndarray, first: np.ndarray, out: np.ndarray) -> None:
                     out[axis, z, y, x] = 255 if _joined(labels, z + first[0], y + first[1], x + first[2], axis) else 0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _joined(labels: np.ndarray, z: Whole, y: Whole, x: Whole, axis: Whole) -> bool:
     """Whether the edge before this voxel is inside one label; False where there is none."""
     dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
@@ -36,7 +36,7 @@ def _joined(labels: np.ndarray, z: Whole, y: Whole, x: Whole, axis: Whole) -> bo
     return here != 0 and here == labels[z - dz, y - dy, x - dx]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def degraded(
     key: Whole,
     labels: np.ndarray,

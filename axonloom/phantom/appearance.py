@@ -6,8 +6,8 @@ All lengths are nm; grey levels are on the 0..255 scale, chosen to match FIB-SEM
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import inlined, kernel
 from axonloom.phantom.noise import Real, Whole, draw, fast_hash, scramble, smooth, unit, white
 from axonloom.phantom.skeleton import AX, AY, AZ, BX, BY, BZ, COARSE, DICE, KIND, RA, RB
 
@@ -17,7 +17,7 @@ _COARSE_MITOS = 3
 _VESICLES = 62.0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mitochondria_of(capsules: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sausages along the axes of some capsules: (n, 8) two ends, radius and a number of its own; (n,) neurite ids."""
     found = np.empty((len(capsules) * _COARSE_MITOS, MITO_COLUMNS))
@@ -60,7 +60,7 @@ def mitochondria_of(capsules: np.ndarray, names: np.ndarray) -> tuple[np.ndarray
     return found[:count], names_found[:count]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mitochondrion_distance(mito: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     """Signed distance (nm, negative inside) to a sausage."""
     dz, dy, dx = mito[3] - mito[0], mito[4] - mito[1], mito[5] - mito[2]
@@ -73,13 +73,13 @@ def mitochondrion_distance(mito: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     return np.sqrt(pz * pz + py * py + px * px) - mito[6]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _bump(distance: Real, width: Real) -> Real:
     q = distance / width
     return np.exp(-0.5 * q * q)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _vesicle(key: Whole, z: Real, y: Real, x: Real, blur: Real) -> Real:
     """Darkness (0..1) of the ring of the vesicle in this cell, if it has one. Rows and layers of cells are staggered."""
     cz = np.floor(z / _VESICLES)
@@ -96,7 +96,7 @@ def _vesicle(key: Whole, z: Real, y: Real, x: Real, blur: Real) -> Real:
     return _bump(np.sqrt(z * z + y * y + x * x) - 12.0, 0.5 * blur + 3.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def grey(
     key: Whole,
     name: Whole,
@@ -157,13 +157,13 @@ def grey(
     return value + cover * (84.0 - value)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def grain(key: Whole, z: Whole, y: Whole, x: Whole) -> Real:
     """Noise of the detector at a voxel, variance 1, a little smeared along x as a beam scans."""
     return 0.86 * white(key, z, y, x) + 0.5 * white(key, z, y, x - 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def section_look(key: Whole, z: Whole) -> tuple[Real, Real]:
     """Contrast and brightness of one section, each about normal with variance 1."""
     word = fast_hash(key, z, 3, 8)
@@ -172,7 +172,7 @@ def section_look(key: Whole, z: Whole) -> tuple[Real, Real]:
     return 2.0 * a, 2.0 * b
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def section_shift(key: Whole, z: Whole) -> tuple[Real, Real]:
     """Misplacement of one section in y and x, each in (-1, 1)."""
     word = fast_hash(key, z, 5, 2)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import inlined, kernel
 from axonloom.phantom.noise import Real, Whole, cell_hash, smooth
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def warp(key: Whole, octaves: np.ndarray, point: np.ndarray, out: np.ndarray) -> None:
     """``point`` (3,) nm displaced by smooth noise, into ``out`` (3,). ``octaves`` (n, 2): wavelength and amplitude in nm.
 
@@ -26,7 +26,7 @@ def warp(key: Whole, octaves: np.ndarray, point: np.ndarray, out: np.ndarray) ->
             )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def corners_of(key: Whole, octaves: np.ndarray, start: np.ndarray, size: np.ndarray, corners: np.ndarray) -> None:
     """Distorted places of the eight corners of a box (nm), into ``corners`` (2, 2, 2, 3)."""
     point = np.empty(3)
@@ -39,7 +39,7 @@ def corners_of(key: Whole, octaves: np.ndarray, start: np.ndarray, size: np.ndar
                 warp(key, octaves, point, corners[a, b, c])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def distorted_bounds(
     key: Whole, octaves: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,7 @@ def distorted_bounds(
     return first - 60.0, last + 60.0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def ball(corners: np.ndarray, centre: np.ndarray) -> Real:
     """The mean of eight corners into ``centre``; returns the distance to the farthest."""
     for axis in range(3):
@@ -71,7 +71,7 @@ def ball(corners: np.ndarray, centre: np.ndarray) -> Real:
     return radius
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def between(corners: np.ndarray, wz: Real, wy: Real, wx: Real, out: np.ndarray) -> None:
     """The trilinear mean of eight places into ``out`` (3,)."""
     for axis in range(3):

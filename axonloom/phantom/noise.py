@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from axonloom.kernel import inlined, kernel
 
 # What kernels take and give: compiled, Python's and numpy's numbers are the same thing.
 Whole = int | np.integer[Any]
@@ -28,7 +29,7 @@ _S11 = np.uint64(11)
 _TO_UNIT = 1.0 / 9007199254740992.0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def scramble(word: Whole) -> Whole:
     """The finaliser of splitmix64: uint64 -> uint64, one to one."""
     word = (word ^ (word >> _S30)) * _M1
@@ -36,31 +37,31 @@ def scramble(word: Whole) -> Whole:
     return word ^ (word >> _S31)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def cell_hash(key: Whole, a: Whole, b: Whole, c: Whole) -> Whole:
     """A uint64 for the lattice cell (a, b, c) under ``key`` (uint64)."""
     return scramble(key + np.uint64(a) * _A + scramble(np.uint64(b) * _B + scramble(np.uint64(c) * _C + _A)))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def fast_hash(key: Whole, a: Whole, b: Whole, c: Whole) -> Whole:
     """As :func:`cell_hash` with one scrambling instead of three: good enough for grey values."""
     return scramble(key ^ (np.uint64(a) * _A + np.uint64(b) * _B + np.uint64(c) * _C))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def unit(word: Whole) -> Real:
     """A float64 in [0, 1) from a uint64."""
     return float(np.int64(word >> _S11)) * _TO_UNIT
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def draw(word: Whole, number: Whole) -> Real:
     """The ``number``-th float64 in [0, 1) that belongs to the hash ``word``."""
     return unit(scramble(word + np.uint64(number) * _A))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def white(key: Whole, z: Whole, y: Whole, x: Whole) -> Real:
     """About normal noise, variance 1: the sum of four 16-bit pieces of one hash."""
     word = fast_hash(key, z, y, x)
@@ -69,7 +70,7 @@ def white(key: Whole, z: Whole, y: Whole, x: Whole) -> Real:
     return (float(np.int64(total)) - 131070.0) * (1.7320508075688772 / 65536.0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def smooth(key: Whole, z: Real, y: Real, x: Real) -> Real:
     """Value noise in (-1, 1) at a point, the lattice spacing being 1."""
     fz, fy, fx = np.floor(z), np.floor(y), np.floor(x)
@@ -90,7 +91,7 @@ def smooth(key: Whole, z: Real, y: Real, x: Real) -> Real:
     return 2.0 * (v0 + wz * (v1 - v0)) - 1.0
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _mixed(low: Whole, high: Whole, weight: Real) -> Real:
     a, b = unit(scramble(low)), unit(scramble(high))
     return a + weight * (b - a)

@@ -12,8 +12,8 @@ Everything is in nm, zyx, in the undistorted space (see ``noise.warp``).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import kernel
 from axonloom.phantom.noise import Real, Whole, cell_hash, draw, scramble, unit
 
 COARSE, FINE = 0, 1
@@ -32,7 +32,7 @@ _AXIS = np.int64(1 << 19)
 _MASK = np.int64((1 << 20) - 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def name_of(level: Whole, family: Whole, i: Whole, j: Whole, t: Whole) -> Whole:
     """The uint64 id of the neurite that begins at this node: one to one within +-2^19 lattice cells."""
     word = (np.int64(level) << np.int64(2)) | np.int64(family)
@@ -42,12 +42,12 @@ def name_of(level: Whole, family: Whole, i: Whole, j: Whole, t: Whole) -> Whole:
     return np.uint64(word + 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _rod_hash(key: Whole, level: Whole, family: Whole, i: Whole, j: Whole) -> Whole:
     return cell_hash(key + np.uint64(level * 3 + family + 1), i, j, 77)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def node(
     key: Whole,
     levels: np.ndarray,
@@ -76,14 +76,14 @@ def node(
     out[3] = row[THIN] + (row[THICK] - row[THIN]) * min(1.0, base * (0.7 + 0.7 * draw(word, 5)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _present(key: Whole, levels: np.ndarray, level: Whole, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether the rod exists here, dendrites aside."""
     rod = _rod_hash(key, level, family, i, j)
     return unit(cell_hash(rod, t // _ABSENT_RUN, 3, 9)) >= levels[level, ABSENT]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def to_lattice(levels: np.ndarray, frames: np.ndarray, level: Whole, point: np.ndarray, out: np.ndarray) -> None:
     """nm to lattice coordinates: the frame is a rotation, so its transpose turns back."""
     frame = frames[level]
@@ -93,7 +93,7 @@ def to_lattice(levels: np.ndarray, frames: np.ndarray, level: Whole, point: np.n
         ]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def capsule_metric(capsule: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     """Distance to the capsule's axis less its radius there, nm."""
     dz, dy, dx = capsule[BZ] - capsule[AZ], capsule[BY] - capsule[AY], capsule[BX] - capsule[AX]
@@ -107,7 +107,7 @@ def capsule_metric(capsule: np.ndarray, z: Real, y: Real, x: Real) -> Real:
     return np.sqrt(pz * pz + py * py + px * px) - (capsule[RA] + s * (capsule[RB] - capsule[RA]))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _coarse_linked(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether a dendrite runs from node t to node t + 1 of this rod."""
     if not (_present(key, levels, COARSE, family, i, j, t) and _present(key, levels, COARSE, family, i, j, t + 1)):
@@ -115,7 +115,7 @@ def _coarse_linked(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: W
     return unit(cell_hash(_rod_hash(key, COARSE, family, i, j), t, 23, 1)) >= levels[COARSE, CUT]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _coarse_start(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> Whole:
     steps = 0
     while steps < _LONGEST and _coarse_linked(key, levels, family, i, j, t - 1):
@@ -124,7 +124,7 @@ def _coarse_start(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Wh
     return t
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fill_capsule(
     key: Whole,
     levels: np.ndarray,
@@ -148,7 +148,7 @@ def _fill_capsule(
     out[KIND] = level
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def nearest_dendrite(key: Whole, levels: np.ndarray, frames: np.ndarray, point: np.ndarray, which: np.ndarray) -> Real:
     """Signed distance (nm, negative inside) to the nearest dendrite, and its link into ``which`` (4,) int64.
 
@@ -175,7 +175,7 @@ def nearest_dendrite(key: Whole, levels: np.ndarray, frames: np.ndarray, point: 
     return best
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _free(key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole) -> bool:
     """Whether a fine rod has a node here: present, and clear of every dendrite."""
     if not _present(key, levels, FINE, family, i, j, t):
@@ -186,7 +186,7 @@ def _free(key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: 
     return nearest_dendrite(key, levels, frames, place[:3], which) > 0.16 * levels[FINE, PITCH] - place[3]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _midway_free(
     key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
 ) -> bool:
@@ -198,7 +198,7 @@ def _midway_free(
     return nearest_dendrite(key, levels, frames, middle[:3], which) > 0.16 * levels[FINE, PITCH] - middle[3]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def fine_linked(
     key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
 ) -> bool:
@@ -212,7 +212,7 @@ def fine_linked(
     )
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fine_start(
     key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, t: Whole
 ) -> Whole:
@@ -223,7 +223,7 @@ def _fine_start(
     return t
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _joined_dendrite(
     key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole, end: np.ndarray
 ) -> Whole:
@@ -239,12 +239,12 @@ def _joined_dendrite(
     return name_of(COARSE, which[0], which[1], which[2], first)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _would_bridge(key: Whole, levels: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole) -> bool:
     return unit(cell_hash(_rod_hash(key, FINE, family, i, j), start, 37, 6)) < levels[FINE, BRIDGE]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def stretch_name(
     key: Whole, levels: np.ndarray, frames: np.ndarray, family: Whole, i: Whole, j: Whole, start: Whole, end: np.ndarray
 ) -> Whole:
@@ -282,7 +282,7 @@ def stretch_name(
     return trunk
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _outside(capsule: np.ndarray, low: np.ndarray, high: np.ndarray, reach: Real) -> bool:
     for axis in range(3):
         a, b = capsule[axis], capsule[axis + 3]
@@ -291,7 +291,7 @@ def _outside(capsule: np.ndarray, low: np.ndarray, high: np.ndarray, reach: Real
     return False
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def gather(
     key: Whole, levels: np.ndarray, frames: np.ndarray, low: np.ndarray, high: np.ndarray, reach: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import kernel
 from axonloom.phantom.appearance import (
     grain,
     grey,
@@ -77,7 +77,7 @@ class Room(NamedTuple):
     mitos_near: np.ndarray
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _membrane_distance(
     content: Content,
     near: np.ndarray,
@@ -111,7 +111,7 @@ def _membrane_distance(
     return nearest
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _brick(
     key: Whole,
     world: World,
@@ -202,7 +202,7 @@ def _brick(
                 image[oz, oy, ox] = np.uint8(min(255.0, max(0.0, value + 0.5)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def render(
     key: Whole,
     world: World,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from axonloom.kernel import inlined, kernel
 from axonloom.phantom.noise import Real, Whole
 from axonloom.phantom.skeleton import AX, AY, AZ, BX, BY, BZ, RA, RB, capsule_metric
 
@@ -12,7 +12,7 @@ from axonloom.phantom.skeleton import AX, AY, AZ, BX, BY, BZ, RA, RB, capsule_me
 TUBE_COLUMNS = 9
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def prune(
     capsules: np.ndarray,
     names: np.ndarray,
@@ -45,7 +45,7 @@ def prune(
     return number
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def away(capsule: np.ndarray, place: np.ndarray, out: np.ndarray) -> Real:
     """Unit vector from the capsule's axis to ``place`` into ``out`` (4,), with the fraction along it; returns the distance."""
     dz, dy, dx = capsule[BZ] - capsule[AZ], capsule[BY] - capsule[AY], capsule[BX] - capsule[AX]
@@ -61,7 +61,7 @@ def away(capsule: np.ndarray, place: np.ndarray, out: np.ndarray) -> Real:
     return distance
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def as_tubes(capsules: np.ndarray, near: np.ndarray, count: Whole, tubes: np.ndarray) -> None:
     """End, axis, 1 / length squared, radius and its change, for each of the first ``count`` of ``near``."""
     for n in range(count):
@@ -74,7 +74,7 @@ def as_tubes(capsules: np.ndarray, near: np.ndarray, count: Whole, tubes: np.nda
         tubes[n, 7], tubes[n, 8] = one[RA], one[RB] - one[RA]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def tube_metric(tubes: np.ndarray, n: Whole, z: Real, y: Real, x: Real) -> Real:
     pz, py, px = z - tubes[n, 0], y - tubes[n, 1], x - tubes[n, 2]
     s = (pz * tubes[n, 3] + py * tubes[n, 4] + px * tubes[n, 5]) * tubes[n, 6]

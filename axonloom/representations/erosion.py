@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from axonloom.kernel import kernel
 
-@numba.njit(nogil=True, cache=True)
+
+@kernel
 def _erode(labels: np.ndarray, depth: int, radius: int, result: np.ndarray) -> None:
     nz, ny, nx = labels.shape
     zero = labels.dtype.type(0)

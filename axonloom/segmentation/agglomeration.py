@@ -10,13 +10,13 @@ ties resolved.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
 from axonloom.assembly.id_map import positions
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
+from axonloom.kernel import inlined, kernel
 
 LARGEST_SUM = 2**62
 
@@ -80,7 +80,7 @@ def _distinct(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ids[np.concatenate([ids[:1] == ids[:1], ids[1:] != ids[:-1]])]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _scores(total, count):
     """The leading bits of each edge's mean affinity (int64)."""
     scores = np.empty(len(total), np.int64)
@@ -95,18 +95,18 @@ DEAD = -1
 LAST = 0xFFFFFFFF
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _pair(u, v):
     return u << 32 | v if u < v else v << 32 | u
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _home(pair, shift):
     """First slot of a pair (Fibonacci hashing, Knuth)."""
     return np.int64((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(shift))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot_of(slots, pair, shift):
     """Where a pair stands in the table, or the free slot where it would."""
     last = slots.shape[0] - 1
@@ -116,7 +116,7 @@ def _slot_of(slots, pair, shift):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _remove(slots, pair, shift) -> None:
     """Take a pair out of the table, closing the gap so that no search ends too early (Knuth, algorithm 6.4R)."""
     last = slots.shape[0] - 1
@@ -132,7 +132,7 @@ def _remove(slots, pair, shift) -> None:
     slots[gap, 0] = DEAD
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _queued_before(edges, e, f):
     """Whether edge e stands before f in the queue: score down, key up."""
     if edges[e, QUEUED_BITS] != edges[f, QUEUED_BITS]:
@@ -144,7 +144,7 @@ def _queued_before(edges, e, f):
     return edges[e, QUEUED_KEY] < edges[f, QUEUED_KEY]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _queue(edges, e) -> None:
     """Give an edge the place in the queue that its present values deserve."""
     edges[e, QUEUED_SUM] = edges[e, SUM]
@@ -153,7 +153,7 @@ def _queue(edges, e) -> None:
     edges[e, QUEUED_BITS] = leading_bits(edges[e, SUM], edges[e, COUNT])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _push(heap, size, edges, e) -> None:
     i = size
     while i > 0:
@@ -165,7 +165,7 @@ def _push(heap, size, edges, e) -> None:
     heap[i] = e
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sift(heap, size, edges, e) -> None:
     """Put ``e`` in place of the heap's top, with ``size`` edges in it."""
     i = 0
@@ -182,7 +182,7 @@ def _sift(heap, size, edges, e) -> None:
     heap[i] = e
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _settle_order(order, edges) -> None:
     """Finish the queue's order of all edges, which a stable sort by score has left in ascending order of key within ties.
 
@@ -197,7 +197,7 @@ def _settle_order(order, edges) -> None:
         order[j + 1] = e
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _merge_all(a, b, total, count, key, scores, order, n_nodes, floor_numerator, floor_denominator):
     """The greedy loop over edges given in ascending order of key; ``order`` sorts them stably by falling score.
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numba import njit
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import BlockFaces, Face
@@ -20,6 +19,7 @@ from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
 from axonloom.assembly.union_find import find
 from axonloom.geometry import Box, Zyx
+from axonloom.kernel import kernel
 from axonloom.segmentation.region_graph import interior_edges
 from axonloom.segmentation.smoothing import FRACTION_BITS, Sigma, is_smoothing, radii, smooth
 
@@ -175,7 +175,7 @@ def _lead(core: Box, outer: Box) -> np.ndarray:
     return np.array([a - b for a, b in zip(core.origin, outer.origin, strict=True)], np.int64)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _choose(values, lead, keep, masked, keep_lead, at_low_edge, at_high_edge, low, high, rows, choices) -> None:
     """Which of its six edges each voxel joins (bits); 0 where it is background.
 
@@ -236,7 +236,7 @@ def _choose(values, lead, keep, masked, keep_lead, at_low_edge, at_high_edge, lo
             _choose_row(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], low, high, choices[z, y])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _choose_row(before_z, before_y, before_x, after_x, after_y, after_z, low, high, out) -> None:
     for x in range(len(out)):
         best = np.int32(before_z[x])
@@ -265,7 +265,7 @@ def _choose_row(before_z, before_y, before_x, after_x, after_y, after_z, low, hi
         out[x] = np.uint8(choice if best >= low else np.int32(0))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _unite(choices):
     """Union-find over the core's own edges: every parent precedes its child, roots are the smallest members.
 
@@ -316,7 +316,7 @@ def _unite(choices):
     return parents, n
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _number(choices, parents, n, origin, volume_shape, labels):
     """Turn parents into numbers 1..n in raster order, in place: a parent precedes its child, and so has its number already.
 

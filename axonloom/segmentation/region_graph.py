@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.geometry import Box, Zyx
+from axonloom.kernel import inlined, kernel
 
 BUCKET = 6
 """Rows kept for each fragment; measured on real shapes (24 voxels a fragment): 4, 6 and 8 take 46, 49, 51 Mvox/s."""
@@ -50,13 +50,13 @@ def interior_edges(
     return EdgeTable(ids[ends[:, 0]], ids[ends[:, 1]], total, count, key)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _home(pair, bits):
     """First slot of a pair in a table of 2**bits slots (Fibonacci hashing, Knuth)."""
     return np.int64((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _slot_of(table, pair, bits):
     """Where a pair stands in a table of 2**bits rows, or the free row where it would."""
     slot = _home(pair, bits)
@@ -65,7 +65,7 @@ def _slot_of(table, pair, bits):
     return slot
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _grown(table, bits):
     """The same rows in a table of 2**bits."""
     larger = np.zeros((1 << bits, 4), np.int64)
@@ -75,7 +75,7 @@ def _grown(table, bits):
     return larger
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count_contacts(compact, affinities, lead, origin, volume_shape, n_ids):
     """Rows (b << 32 | a, sum, count, key) with a < b in two tables; 0 marks a free row.
 
@@ -151,7 +151,7 @@ def _count_contacts(compact, affinities, lead, origin, volume_shape, n_ids):
     return buckets, overflow
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _sorted_edges(buckets, overflow, n_ids):
     """All rows by (a, b): taken in the order of b, and dealt out stably to their a (a counting sort)."""
     used = np.flatnonzero(overflow[:, 0])
@@ -179,7 +179,7 @@ def _sorted_edges(buckets, overflow, n_ids):
     return ends, statistics
 
 
-@njit(nogil=True, cache=True, inline="always")
+@inlined
 def _deal(row, place, ends, statistics):
     a = row[0] & 0xFFFFFFFF
     k = place[a]

@@ -12,9 +12,9 @@ from math import ceil
 from typing import cast
 
 import numpy as np
-from numba import njit
 
 from axonloom.geometry import Box, Zyx
+from axonloom.kernel import kernel
 
 FRACTION_BITS = 8
 """Bits that smoothed affinities keep below one step of the stored ones: 255 becomes 65280."""
@@ -54,8 +54,8 @@ def is_smoothing(smoothing: Sigma | None) -> bool:
     return any(s > 0 for s in sigmas(smoothing))
 
 
-def kernel(sigma: Decimal) -> np.ndarray:
-    """One half of the kernel: uint32 weights of offsets 0, 1, ..., radius; the whole of it sums to 2**12.
+def gaussian(sigma: Decimal) -> np.ndarray:
+    """One half of a Gaussian: uint32 weights of offsets 0, 1, ..., radius; the whole of it sums to 2**12.
 
     In decimal arithmetic, which is specified to the last digit: a float exponential may differ between machines.
     """
@@ -91,7 +91,7 @@ def smooth(affinities: np.ndarray, read: Box, out: Box, region: Box, smoothing: 
         256 times the affinity. Planes that are no edges hold anything.
     """
     sigma_z, sigma_y, sigma_x = sigmas(smoothing)
-    kernels = (kernel(sigma_z), kernel(sigma_y), kernel(sigma_x))
+    kernels = (gaussian(sigma_z), gaussian(sigma_y), gaussian(sigma_x))
     result = np.empty((3, *out.shape), np.uint16)
     for channel in range(3):
         from_z, from_y, from_x = (
@@ -113,7 +113,7 @@ def _sources(out: Box, read: Box, region: Box, axis: int, radius: int, skip: int
     return np.clip(reflected - read.origin[axis], 0, read.shape[axis] - 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _smooth_channel(raw, from_z, from_y, from_x, weights_z, weights_y, weights_x, out) -> None:
     depth, height, width = out.shape
     radius_z, radius_y, radius_x = len(weights_z) - 1, len(weights_y) - 1, len(weights_x) - 1

@@ -16,10 +16,10 @@ from contextlib import contextmanager, redirect_stdout
 
 import numpy as np
 import waterz
-from numba import njit
 
 from axonloom.assembly.lookup_table import LookupTable, relabel
 from axonloom.assembly.thresholds import Threshold, threshold_fraction
+from axonloom.kernel import kernel
 
 _REGION = "RegionGraphType"
 SCORES = {
@@ -118,7 +118,7 @@ def _as_fragments(fragments: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return relabel(fragments, LookupTable(ids, numbers, len(ids)))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _numbered(labels):
     """The labels numbered 1..n in the order in which they first appear."""
     numbers = np.zeros(labels.max() + np.uint64(1), np.uint64)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
 from axonloom.geometry import Box
+from axonloom.kernel import kernel
 from axonloom.volumes.volume import Volume, VolumeError
 
 Side = Literal["destination", "source"]
@@ -169,7 +169,7 @@ def _nearest(offsets: Sequence[Sequence[int]], volume: Volume) -> tuple[list[int
     return channels, sides
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _round_to_uint8(values: np.ndarray, out: np.ndarray) -> int:
     """Round 255 a, ties to even, of each value; gives the index of the first outside 0..1 (NaN too), or -1.
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from axonloom.segmentation.smoothing import kernel, sigmas
+from axonloom.segmentation.smoothing import gaussian, sigmas
 
 
 def edges_of(
@@ -39,7 +39,7 @@ def smoothed(affinities: np.ndarray, smoothing: object) -> np.ndarray:
             continue
         shifts = (4, 12, 12)
         for axis, sigma in enumerate(sigmas(smoothing)):  # type: ignore[arg-type]
-            half = kernel(sigma).astype(np.int64)
+            half = gaussian(sigma).astype(np.int64)
             radius = len(half) - 1
             pad = [(radius, radius) if k == axis else (0, 0) for k in range(3)]
             padded = np.pad(values, pad, mode="symmetric")

@@ -7,13 +7,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from axonloom.geometry import Box
-from axonloom.segmentation.smoothing import kernel, smooth
+from axonloom.segmentation.smoothing import gaussian, smooth
 from tests.segmentation import oracles
 
 
 @pytest.mark.parametrize("sigma", ["0", "0.3", "0.7", "1.0", "2.5", "16"])
-def test_kernel_sums_to_a_power_of_two(sigma):
-    half = kernel(Decimal(sigma)).astype(np.int64)
+def test_the_gaussian_sums_to_a_power_of_two(sigma):
+    half = gaussian(Decimal(sigma)).astype(np.int64)
     assert half[0] + 2 * half[1:].sum() == 4096
     assert (half >= 0).all()
     assert (np.diff(half) <= 0).all()
