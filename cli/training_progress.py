@@ -45,7 +45,7 @@ def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) 
 
 
 def _last_line(log: Path) -> dict[str, Any] | None:
-    """The last whole line of a log that another thread writes."""
+    """The last entry of a log that another thread writes."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
@@ -54,7 +54,9 @@ def _last_line(log: Path) -> dict[str, Any] | None:
         return None
     for line in reversed(lines):
         try:
-            return json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             continue
+        if "iteration" in entry:
+            return entry
     return None

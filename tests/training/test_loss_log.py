@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from axonloom.training.loss_log import LossLog, read_log
+from axonloom.training.loss_log import LossLog, LossLogError, read_log
 from axonloom.training.schedule import learning_rate
 
 
@@ -26,6 +26,15 @@ def test_a_torn_line_is_cut_away(tmp_path: Path, torn: bytes) -> None:
     log.close()
     assert read_log(path) == [{"iteration": i, "loss": i / 7} for i in range(1, 6)] + [{"iteration": 6, "loss": 0.5}]
     assert [each.name for each in tmp_path.iterdir()] == ["loss.jsonl"]
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loss.jsonl"
+    LossLog(path, 0).close()
+    assert path.read_text() == '{"format_version": 1}\n'
+    path.write_text('{"format_version": 2}\n')
+    with pytest.raises(LossLogError, match="newer axonloom"):
+        read_log(path)
 
 
 def test_no_log_is_an_empty_log(tmp_path: Path) -> None:
