@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -64,6 +65,7 @@ def run_flow(
     from cli.progress import stage_progress
     from cli.training_progress import training_progress
     from deployments.server import ServerError, prefect_server, ui_url
+    from deployments.server_watch import ServerLostError
     from tasks.log_file import open_log
     from tasks.run_stage import StageFailedError
     from tasks.stopping import clear_stop
@@ -87,6 +89,9 @@ def run_flow(
     except ServerError as error:
         complaints.print(f"[red]error:[/red] {_escaped(error)}")
         raise typer.Exit(exit_codes.RESUMABLE) from None
+    except ServerLostError as error:
+        complaints.print(f"[yellow]stopped:[/yellow] {_escaped(error)}")
+        _leave_at_once(exit_codes.RESUMABLE)
     except (StoppedError, LeaseLostError, LeaseHeldError) as error:
         complaints.print(f"[yellow]stopped:[/yellow] {_escaped(error)}")
         raise typer.Exit(exit_codes.RESUMABLE) from None
@@ -105,6 +110,13 @@ def run_flow(
         raise typer.Exit(exit_codes.RESUMABLE) from None
     say.print(f"{job}: done in {time.monotonic() - begin:.0f} s")
     return result
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End the process although Prefect still has events to send: to a server that is away, each would take seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 @contextmanager
@@ -127,15 +139,21 @@ def _graceful_interrupt() -> Iterator[None]:
 
 def _quiet_terminal() -> None:
     """The terminal keeps warnings and the progress bars; the log file has everything."""
-    for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs"):
+    for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs", "prefect._internal"):
         for shown in logging.getLogger(name).handlers:
-            if type(shown).__name__ == "PrefectConsoleHandler":
+            if isinstance(shown, logging.StreamHandler) and not isinstance(shown, logging.FileHandler):
                 shown.addFilter(_for_the_terminal)
+    # A log that cannot be written or sent (a full disk, a server that is away) would fill the terminal with tracebacks.
+    logging.raiseExceptions = False
+    # The same in the workers of a Dask cluster on this machine.
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
 
 
 def _for_the_terminal(record: logging.LogRecord) -> bool:
     """Warnings of flows and tasks. Errors end the job, which says what they mean in its own words; the log has them whole."""
-    return record.levelno == logging.WARNING and record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
+    return record.levelno == logging.WARNING and record.name.startswith(
+        ("prefect.flow_runs", "prefect.task_runs", "axonloom")
+    )
 
 
 def _escaped(error: object) -> str:

@@ -27,6 +27,7 @@ from prefect import tags
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
+from deployments.server_watch import riding_out
 from tasks.job import TAG
 
 #: Seconds that a server may take to come up: a first start makes its database.
@@ -55,13 +56,18 @@ def prefect_server() -> Iterator[str]:
                 f"no Prefect server answers at {configured} (PREFECT_API_URL): start it, or unset PREFECT_API_URL to let "
                 "axonloom start one"
             )
-        with _as_ours():
+        with _as_ours(), riding_out(configured):
             yield configured
         return
     shared = SharedServer()
     url = shared.enter()
     try:
-        with _environment(PREFECT_API_URL=url), temporary_settings({PREFECT_API_URL: url}), _as_ours():
+        with (
+            _environment(PREFECT_API_URL=url),
+            temporary_settings({PREFECT_API_URL: url}),
+            _as_ours(),
+            riding_out(url, shared.revive),
+        ):
             try:
                 yield url
             finally:
@@ -123,6 +129,12 @@ class SharedServer:
             self.users.mkdir(parents=True, exist_ok=True)
             (self.users / str(os.getpid())).touch()
             return self._running() or self._start()
+
+    def revive(self) -> None:
+        """Start the server again, at its address, where its process is gone; one that is only slow is left alone."""
+        with self._lock():
+            if self._process() is None:
+                self._start()
 
     def leave(self) -> None:
         """Use it no more; the last user stops it."""
@@ -198,18 +210,30 @@ class SharedServer:
         found = ServerSettings(**json.loads(self.record.read_text()).get("settings", {}))
         return found.database == wanted.database and found.host == wanted.host and wanted.port in (None, found.port)
 
-    def _running(self) -> str | None:
+    def _process(self) -> psutil.Process | None:
+        """The process of the server that the record speaks of, if it lives."""
         try:
             record = json.loads(self.record.read_text())
             process = psutil.Process(record["pid"])
+            started, status = process.create_time(), process.status()
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
-        if abs(process.create_time() - record["started"]) > 1.0:
+        # A process that was killed stays as a zombie while the job that started it lives; numbers are used again.
+        return process if status != psutil.STATUS_ZOMBIE and abs(started - record["started"]) <= 1.0 else None
+
+    def _running(self) -> str | None:
+        process = self._process()
+        if process is None:
             return None
+        record = json.loads(self.record.read_text())
         # A busy machine answers late; a second server on the same database would be worse than waiting.
         give_up = time.monotonic() + PATIENCE
         while not healthy(record["url"]):
-            if not process.is_running() or time.monotonic() > give_up:
+            if self._process() is None:
+                return None
+            if time.monotonic() > give_up:
+                # It hangs. Two on one database would be worse than none.
+                self._stop()
                 return None
             time.sleep(0.5)
         return record["url"]
@@ -252,14 +276,10 @@ class SharedServer:
         return url
 
     def _stop(self) -> None:
-        try:
-            record = json.loads(self.record.read_text())
-            process = psutil.Process(record["pid"])
-            if abs(process.create_time() - record["started"]) > 1.0:
-                return  # another process has that number now
-            family = [*process.children(recursive=True), process]
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        process = self._process()
+        if process is None:
             return
+        family = [*process.children(recursive=True), process]
         for member in family:
             _terminate(member)
         _, alive = psutil.wait_procs(family, timeout=10)

@@ -9,7 +9,7 @@ from prefect import flow
 from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.networks.checkpoint_folder import newest_good
-from tasks.job import as_job
+from tasks.job import as_job, untagged
 from tasks.run_stage import CACHE
 from tasks.training import configured, training_fingerprint
 
@@ -31,7 +31,8 @@ def train(configuration: Configuration) -> dict[str, Any]:
             lease.require()
             # Checkpoints on disk are the truth: a cached stretch beyond the newest of them is trained again.
             run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
-            result = run(configuration, str(folder.absolute()), identity, until)
+            with untagged():
+                result = run(configuration, str(folder.absolute()), identity, until)
     return {
         "checkpoint": result["best"],
         "last_loss": result["loss"],

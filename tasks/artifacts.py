@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import httpx
 import numpy as np
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
+from prefect.settings import PREFECT_API_URL
 
 from axonloom.ledger import Ledger, LedgerState
 from axonloom.pictures import block_map
 from axonloom.stage import StagePlan
 from axonloom.workspace import workspace_id
+from tasks.server_presence import answers, may_be_lost
 
 #: Seconds between two updates while work goes on.
 INTERVAL = 5.0
@@ -41,6 +46,34 @@ def artifact_key(plan: StagePlan, what: str) -> str:
 def embedded(png: bytes, caption: str) -> str:
     """A picture as markdown."""
     return f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n{caption}\n"
+
+
+class _Absence:
+    """Whether this process has said that artifacts do not arrive: once, until they do again."""
+
+    told = False
+
+
+def send(create: Callable[..., Any], *arguments: Any, **named: Any) -> Any | None:
+    """Call one of Prefect's artifact functions; returns the artifact's id, None when the server did not take it.
+
+    A server that is away costs one warning, and never the work that is shown.
+    """
+    url = PREFECT_API_URL.value()
+    try:
+        if url and not answers(url):
+            raise httpx.ConnectError(f"nobody answers at {url}")
+        with may_be_lost():
+            taken = create(*arguments, **named)
+    except (httpx.HTTPError, PrefectException) as error:
+        if not _Absence.told:
+            _Absence.told = True
+            get_run_logger().warning(
+                "artifacts are not up to date, because the Prefect server did not take them (%s)", error
+            )
+        return None
+    _Absence.told = False
+    return taken
 
 
 class StageArtifacts:
@@ -63,19 +96,24 @@ class StageArtifacts:
         plan, total = self.plan, len(self.plan.grid)
         percent = 100.0 * len(state.done) / total
         if self._progress is None:
-            created = create_progress_artifact(
-                percent, key=artifact_key(plan, "progress"), description=f"{plan.stage}: blocks done, percent"
+            self._progress = send(
+                create_progress_artifact,
+                percent,
+                key=artifact_key(plan, "progress"),
+                description=f"{plan.stage}: blocks done, percent",
             )
-            self._progress = _as_uuid(created)
         else:
-            update_progress_artifact(self._progress, percent)
-        create_table_artifact(
+            # Where the server has lost it, the next update makes another.
+            self._progress = send(update_progress_artifact, self._progress, percent)
+        send(
+            create_table_artifact,
             _block_table(plan, state),
             key=artifact_key(plan, "blocks"),
             description=f"{plan.stage}: blocks by state (fingerprint {plan.fingerprint[:16]})",
         )
         if total > 1:
-            create_markdown_artifact(
+            send(
+                create_markdown_artifact,
                 f"# {plan.stage}: {len(state.done)} of {total} blocks done\n\n"
                 + embedded(block_map(block_states(plan, state)), "Blocks; one tile a layer of z"),
                 key=artifact_key(plan, "map"),
@@ -110,14 +148,9 @@ def _block_table(plan: StagePlan, state: LedgerState) -> list[dict[str, Any]]:
 
 def show_markdown(plan: StagePlan, what: str, text: str) -> None:
     """A page of text and pictures about a stage."""
-    create_markdown_artifact(text, key=artifact_key(plan, what))
+    send(create_markdown_artifact, text, key=artifact_key(plan, what))
 
 
 def show_table(plan: StagePlan, what: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """A table about a stage."""
-    create_table_artifact([dict(row) for row in rows], key=artifact_key(plan, what), description=description)
-
-
-def _as_uuid(created: Any) -> UUID:
-    """Prefect's artifact functions are typed for both their sync and async use; called in a flow they return the id."""
-    return created
+    send(create_table_artifact, [dict(row) for row in rows], key=artifact_key(plan, what), description=description)

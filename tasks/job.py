@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import tags
+from prefect.context import TagsContext
 
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import located
@@ -48,3 +49,14 @@ def working_in(workspace: Path, job: str) -> Iterator[None]:
         # A job inside another one leaves the log to it.
         if begun:
             close_log(log)
+
+
+@contextmanager
+def untagged() -> Iterator[None]:
+    """Task runs inside the ``with`` block carry no tags.
+
+    Before a task run begins, Prefect asks the server for a slot for each of its tags: a request a batch, and blocks that
+    cannot begin while the server is away.
+    """
+    with TagsContext(current_tags=set()):
+        yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 from prefect.tasks import exponential_backoff
 
 from axonloom.transient import is_transient
@@ -19,9 +20,12 @@ def delays(retries: int) -> list[float]:
 
 
 def may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Retry what may pass by itself; a real error was recorded and would come again."""
+    """Retry what may pass by itself; a real error was recorded and would come again.
+
+    A server that does not answer (a slot for a GPU is asked of it) is nothing else than a file server that does not.
+    """
     try:
         state.result()
     except Exception as error:
-        return is_transient(error)
+        return is_transient(error) or isinstance(error, httpx.TransportError)
     return False

@@ -22,6 +22,7 @@ from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.registry import open_stage
 from tasks.artifacts import INTERVAL, StageArtifacts
 from tasks.batches import Batch, batches, fix_cut
+from tasks.job import untagged
 from tasks.run_batch import BlocksFailedError, configured
 from tasks.stopping import clear_stop, request_stop, stop_requested
 from tasks.upstream import require_inputs_done
@@ -135,6 +136,7 @@ def run_stage(
             # The second run of a stage is turned away here, and waits for nobody.
             claim = held.enter_context(holding(plan.lease, plan.fingerprint)).claim_id
             stage.prepare()
+        held.enter_context(untagged())
         return _run(plan, stage, workers, failures, only, claim, begin)
 
 

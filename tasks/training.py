@@ -23,9 +23,11 @@ from axonloom.stages.inputs import open_configured, volume_input
 from axonloom.training.labelled_volume import LabelledVolume
 from axonloom.training.loop import TrainingState, train
 from axonloom.training.loss_log import NAME, read_log
+from axonloom.training.reproducible import chosen_device
 from axonloom.training.session import FREE
 from axonloom.workspace import workspace_id
-from tasks.artifacts import INTERVAL, embedded
+from tasks.artifacts import INTERVAL, embedded, send
+from tasks.gpu_slot import gpu_slot
 from tasks.retrying import JITTER, delays, may_pass
 from tasks.stopping import stop_requested
 
@@ -89,14 +91,15 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
     def show(state: TrainingState) -> None:
         artifacts.update(state)
 
-    result = train(
-        configuration.train,
-        training_volumes(configuration),
-        folder,
-        until=until,
-        on_progress=show,
-        should_stop=stop_requested,
-    )
+    with gpu_slot(chosen_device(configuration.train.device).type):
+        result = train(
+            configuration.train,
+            training_volumes(configuration),
+            folder,
+            until=until,
+            on_progress=show,
+            should_stop=stop_requested,
+        )
     for sentence in result.skipped:
         logger.warning("%s", sentence)
     artifacts.finish(result.iteration, result.iterations)
@@ -135,19 +138,28 @@ class TrainingArtifacts:
         if time.monotonic() - self._last < INTERVAL and state.checkpoint is None:
             return
         self._last = time.monotonic()
-        create_progress_artifact(
-            100.0 * state.iteration / state.iterations, key=f"{self.key}-progress", description="iterations, percent"
+        send(
+            create_progress_artifact,
+            100.0 * state.iteration / state.iterations,
+            key=f"{self.key}-progress",
+            description="iterations, percent",
         )
         self._curve(state.iteration, state.iterations)
 
     def finish(self, iteration: int, iterations: int) -> None:
         """The state at the end of a stretch, with the checkpoints on disk."""
-        create_progress_artifact(
-            100.0 * iteration / iterations, key=f"{self.key}-progress", description="iterations, percent"
+        send(
+            create_progress_artifact,
+            100.0 * iteration / iterations,
+            key=f"{self.key}-progress",
+            description="iterations, percent",
         )
         self._curve(iteration, iterations)
-        create_table_artifact(
-            checkpoint_rows(self.folder), key=f"{self.key}-checkpoints", description="Checkpoints on disk"
+        send(
+            create_table_artifact,
+            checkpoint_rows(self.folder),
+            key=f"{self.key}-checkpoints",
+            description="Checkpoints on disk",
         )
 
     def _curve(self, iteration: int, iterations: int) -> None:
@@ -156,8 +168,10 @@ class TrainingArtifacts:
             return
         validation = [(e["iteration"], e["validation_loss"]) for e in log if "validation_loss" in e]
         picture = loss_curve([e["iteration"] for e in log], [e["loss"] for e in log], validation)
-        create_markdown_artifact(
-            f"# Training: iteration {iteration} of {iterations}\n\n" + embedded(picture, "Loss"), key=f"{self.key}-loss"
+        send(
+            create_markdown_artifact,
+            f"# Training: iteration {iteration} of {iterations}\n\n" + embedded(picture, "Loss"),
+            key=f"{self.key}-loss",
         )
 
 
