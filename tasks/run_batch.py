@@ -15,6 +15,7 @@ from axonloom.config.failures import FailuresSettings
 from axonloom.lease import require_claim
 from axonloom.runner import BatchReport, run_blocks
 from axonloom.stages.registry import open_stage
+from tasks.gpu_slot import gpu_slot
 from tasks.retrying import JITTER, delays, may_pass
 from tasks.stopping import stop_requested
 
@@ -91,16 +92,17 @@ def run_batch(
     """
     chosen = [b for low, high in to_do for b in range(low, high + 1)]
     opened = open_stage(Path(folder))
-    report: BatchReport = run_blocks(
-        opened,
-        chosen,
-        done=(),
-        failed_before={int(b): n for b, n in failed_before.items()},
-        should_stop=stop_requested,
-        permit=_permit(opened.plan.lease, claim),
-        last_try=(task_run.run_count or 1) > retries,
-        failures=failures,
-    )
+    with gpu_slot(opened.plan.parameters.get("device", "cpu")):
+        report: BatchReport = run_blocks(
+            opened,
+            chosen,
+            done=(),
+            failed_before={int(b): n for b, n in failed_before.items()},
+            should_stop=stop_requested,
+            permit=_permit(opened.plan.lease, claim),
+            last_try=(task_run.run_count or 1) > retries,
+            failures=failures,
+        )
     if report.failed:
         _log_failures(stage, report)
         raise BlocksFailedError(stage, report.failed, report.places, len(report.computed), report.gave_up)
