@@ -17,6 +17,7 @@ from cli.deploying import deploy, down, up
 from cli.evaluating import evaluate
 from cli.informing import info
 from cli.jobs import add_jobs
+from cli.planning import plan
 from cli.reporting import status
 from cli.running import require_terminal_encoding
 from cli.submitting import submit
@@ -46,6 +47,7 @@ app.command()(init)
 add_jobs(app)
 app.command()(evaluate)
 app.command()(status)
+app.command()(plan)
 app.command()(info)
 app.command()(deploy)
 app.command()(up)

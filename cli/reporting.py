@@ -3,40 +3,88 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from axonloom.block_sets import shown
 from axonloom.chain import Chain
-from axonloom.stage import StagePlan
-from axonloom.stages.layer_stage import current_state
+from axonloom.stage_status import StageStatus, stage_status
+from cli.block_text import block_lines, legend, symbols
 from cli.options import AsJson, ConfigFile, Overrides
 from cli.progress import title
-from cli.running import configuration_of, console, sentences
+from cli.running import complaints, configuration_of, console, sentences
+from cli.times import duration
+
+_COLOURS = {"done": "green", "running": "blue", "failed": "red", "stale": "yellow"}
 
 
-def status(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Say for each stage of a configuration what is done, failed and missing. Runs nothing."""
+def status(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="FILE.png", help="Write the maps of all stages' blocks as a picture."),
+    ] = None,
+) -> None:
+    """Say for each stage what is done, running, failed, stale and missing. Runs nothing."""
     configuration = configuration_of(config, overrides or [])
     with sentences():
-        rows = [_row(plan) for plan in Chain(configuration).stages()]
+        found = [stage_status(plan) for plan in Chain(configuration).stages()]
+    if picture is not None:
+        _write_picture(picture, found)
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps([{**status.to_json(), "stage": title(status.plan)} for status in found]))
         return
-    for row in rows:
-        state = "done" if row["done"] == row["blocks"] else f"{row['done']} of {row['blocks']} blocks done"
-        failed = f", {row['failed']} failed" if row["failed"] else ""
-        console.print(f"{row['stage']:>12}  {row['fingerprint']}  {state}{failed}")
-        for block, error in row["errors"].items():
-            console.print(f"{'':>12}  block {block}: {error}", markup=False)
+    maps = False
+    for status in found:
+        _line(status)
+        if 0 < status.done < status.total or status.running or status.failed:
+            maps = maps or status.total > 1
+            _details(status)
+        if status.stale is not None:
+            console.print(
+                f"{'':>12}  stale: {status.stale.fingerprint} has {status.stale.done} of {status.stale.blocks} blocks; "
+                + "; ".join(status.stale.differs),
+                markup=False,
+            )
+    if maps:
+        console.print(legend(symbols()), markup=False)
 
 
-def _row(plan: StagePlan) -> dict[str, Any]:
-    state = current_state(plan)
-    return {
-        "stage": title(plan),
-        "fingerprint": plan.fingerprint[:16],
-        "blocks": len(plan.grid),
-        "done": len(state.done),
-        "failed": len(state.failed),
-        "errors": {b: trace.strip().splitlines()[-1] for b, trace in list(state.failed.items())[:10] if trace.strip()},
-        "seconds": round(state.seconds, 3),
-    }
+def _line(status: StageStatus) -> None:
+    words = f"{status.done} of {status.total} blocks done"
+    for number, name in ((len(status.running), "running"), (len(status.failed), "failed")):
+        words += f", {number} {name}" if number else ""
+    if status.megavoxels_per_second and status.seconds_left is not None:
+        words += f", {status.megavoxels_per_second:.2f} Mvox/s, {duration(status.seconds_left)} left"
+    verdict = status.verdict
+    colour = _COLOURS.get(verdict, "dim")
+    console.print(f"{title(status.plan):>12}  {status.plan.folder.name}  [{colour}]{verdict:<7}[/]  {words}")
+
+
+def _details(status: StageStatus) -> None:
+    if status.total > 1:
+        for line in block_lines(status.blocks, symbols(), coloured=console.color_system is not None):
+            console.print(f"{'':>14}{line}")
+    kinds: dict[str, list[int]] = {}
+    for block, trace in status.failed.items():
+        kinds.setdefault(trace.strip().splitlines()[-1] if trace.strip() else "no traceback", []).append(block)
+    for error, blocks in list(kinds.items())[:10]:
+        name = "block" if len(blocks) == 1 else "blocks"
+        console.print(f"{'':>12}  {name} {shown(blocks)}: {error}", markup=False)
+
+
+def _write_picture(path: Path, found: list[StageStatus]) -> None:
+    # Only here: pictures need matplotlib's module, which takes a second.
+    from axonloom.status_picture import status_picture
+
+    titles = [f"{title(s.plan)}: {s.verdict}, {s.done} of {s.total} blocks done" for s in found]
+    try:
+        path.write_bytes(status_picture([(t, s.blocks) for t, s in zip(titles, found, strict=True)]))
+    except OSError as error:
+        complaints.print(f"[red]error:[/red] {path} cannot be written ({error.strerror})")
+        raise typer.Exit(2) from None
+    complaints.print(f"wrote {path}")

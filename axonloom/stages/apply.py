@@ -24,6 +24,7 @@ class ApplyStage(LayerStage):
     name = "apply"
     version = 1
     voxels_per_second = 3e7
+    bytes_read, bytes_written, memory = 8.0, 0.3, 24.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, pool: StagePlan, layer: str, settings: SegmentationSettings) -> StagePlan:

@@ -18,6 +18,7 @@ class ContingencyStage(Stage):
     name = "contingency"
     version = 1
     voxels_per_second = 2e7
+    bytes_read, bytes_written, memory = 16.0, 0.7, 40.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, labels: Mapping[str, Any]) -> StagePlan:

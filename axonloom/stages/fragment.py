@@ -29,6 +29,7 @@ class FragmentStage(Stage):
     name = "fragment"
     version = 1
     voxels_per_second = 8e6
+    bytes_read, bytes_written, memory = 3.0, 7.0, 24.0
 
     @classmethod
     def planned(

@@ -27,6 +27,7 @@ class GraphStage(Stage):
 
     name = "graph"
     version = 1
+    bytes_read, bytes_written, memory = 7.0, 4.5, 130.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, join: StagePlan) -> StagePlan:

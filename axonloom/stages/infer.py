@@ -26,6 +26,7 @@ class InferStage(Stage):
     name = "infer"
     version = 1
     voxels_per_second = 1e5
+    bytes_read, bytes_written, memory = 1.5, 3.0, 24.0
 
     @classmethod
     def planned(

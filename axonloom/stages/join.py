@@ -25,6 +25,7 @@ class JoinStage(Stage):
     name = "join"
     version = 1
     voxels_per_second = 5e7
+    bytes_read, bytes_written, memory = 2.0, 1.0, 8.0
 
     @classmethod
     def planned(cls, fragment: StagePlan) -> StagePlan:

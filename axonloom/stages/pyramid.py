@@ -20,6 +20,7 @@ class PyramidStage(LayerStage):
     name = "pyramid"
     version = 1
     voxels_per_second = 3e6
+    bytes_read, bytes_written, memory = 32.0, 0.5, 60.0
 
     @classmethod
     def planned(cls, below: StagePlan, mip: int, factor: Zyx) -> StagePlan:
