@@ -11,6 +11,7 @@ from typing import Any
 from prefect import tags
 from prefect.context import TagsContext
 
+from axonloom.config.compute import ComputeSettings
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import located
 from tasks.log_file import close_log, current_log, open_log
@@ -30,11 +31,24 @@ def as_job(function: Job) -> Job:
 
     @wraps(function)
     def run(configuration: Configuration) -> dict[str, Any]:
-        configuration = located(configuration, Path.cwd())
+        configuration = _untouched_is_unset(located(configuration, Path.cwd()))
         with working_in(configuration.workspace, function.__name__):
             return function(configuration)
 
     return run
+
+
+def _untouched_is_unset(configuration: Configuration) -> Configuration:
+    """A form in the browser sends every field, also those that nobody touched.
+
+    In ``compute`` it matters what was given: that goes before the saved settings which ``compute.block`` names. Where every field
+    was sent, those at their default count as not given.
+    """
+    compute = configuration.compute
+    if compute.model_fields_set != set(type(compute).model_fields):
+        return configuration
+    given = compute.model_dump(mode="json", exclude_defaults=True)
+    return configuration.model_copy(update={"compute": ComputeSettings.model_validate(given)})
 
 
 @contextmanager
