@@ -13,17 +13,27 @@ from flows.infer import infer
 from flows.merge import merge
 from flows.segment import segment
 from tasks.job import as_job
+from tasks.overview import show_overview
+from tasks.samples import show_segmentation
 
 
 @flow(name="reconstruct", flow_run_name="reconstruct {configuration.workspace.name}")
 @as_job
 def reconstruct(configuration: Configuration) -> dict[str, Any]:
     """Infer (unless affinities are given), segment, merge, and evaluate where there are labels."""
+    chain = Chain(configuration)
+    jobs = [
+        *([infer] if chain.infers else []),
+        segment,
+        merge,
+        *([evaluate] if configuration.volumes.labels is not None else []),
+    ]
     results: dict[str, Any] = {}
-    if Chain(configuration).infers:
-        results |= infer(configuration)
-    results |= segment(configuration)
-    results |= merge(configuration)
-    if configuration.volumes.labels is not None:
-        results |= evaluate(configuration)
+    try:
+        for job in jobs:
+            show_overview(chain)
+            results |= job(configuration)
+        show_segmentation(chain)
+    finally:
+        show_overview(chain)
     return results
