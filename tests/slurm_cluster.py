@@ -207,12 +207,13 @@ class SlurmCluster:
         """slurmctld dies by SIGKILL: commands fail until ``revive_controller``."""
         _kill({process for process in _processes_of(self.base) if _is(process, "slurmctld")})
 
-    def revive_controller(self, forget_jobs: bool = False) -> None:
-        """Start slurmctld again; with ``forget_jobs`` it knows none of the earlier ones, as after MinJobAge."""
+    def revive_controller(self, forget_jobs: bool = False, wait: bool = True) -> None:
+        """Start slurmctld again; with ``forget_jobs`` it knows none of the earlier ones, as after MinJobAge. Without ``wait`` its
+        nodes may be away."""
         # Its state is in the files that it wrote; -c leaves them aside.
         self._run_daemon("slurmctld", "-f", str(self.conf), *(["-c"] if forget_jobs else []))
         self.wait_for(self._answers, "slurmctld answers")
-        if forget_jobs:
+        if forget_jobs and wait:
             self.wait_for(self._all_idle, "all nodes are idle")
 
     # Inside ------------------------------------------------------------------------------------------------------------------

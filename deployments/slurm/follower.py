@@ -7,6 +7,7 @@ import datetime
 import time
 from dataclasses import dataclass
 from logging import Logger, LoggerAdapter
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -171,7 +172,7 @@ class Follower:
         if state.is_cancelled() or await self._was_cancelling(state):
             await self._set_cancelled()
             return 0
-        cause = cause_of(record.state, record.fields, log_tail(record.log or self.configuration.log_of(self.job_id)))
+        cause = cause_of(record.state, record.fields, log_tail(self._log(record)))
         if state.is_completed() or state.is_failed():
             # It had said all that matters before.
             self.logger.info("SLURM job %s has ended: %s.", self.job_id, cause)
@@ -227,12 +228,19 @@ class Follower:
         self._told = (meaning, job.reason)
 
     def _show_log(self, record: JobRecord | None) -> None:
-        path = (record.log if record is not None else None) or self.configuration.log_of(self.job_id)
+        path = self._log(record)
         tail = log_tail(path)
         if tail:
             self.logger.error("The end of the log of SLURM job %s (%s):\n%s", self.job_id, path, tail)
         else:
             self.logger.error("SLURM job %s left no log at %s.", self.job_id, path)
+
+    def _log(self, record: JobRecord | None) -> Path:
+        # SLURM's own word is second choice: it does not tell what became of a "%" in the folder's name.
+        path = self.configuration.log_of(self.job_id)
+        if path.exists() or record is None or record.log is None:
+            return path
+        return record.log
 
     async def _waiting_since(self) -> float:
         """Seconds since 1970, from SLURM, so that a worker that starts again does not begin to count anew."""

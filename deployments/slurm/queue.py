@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from deployments.slurm.commands import QueuedJob, jobs_named
+from deployments.slurm.commands import QueuedJob, SlurmUnreachableError, jobs_named
 
 #: A job's name is this and the id of its flow run: what a worker that starts again knows its jobs by.
 NAME_PREFIX = "axonloom-"
@@ -17,11 +17,17 @@ def job_name(flow_run_id: object) -> str:
 
 
 class Queue:
-    """The jobs of this user that carry flow runs."""
+    """The jobs of this user that carry flow runs.
+
+    Those who ask at the same time share one answer, also a bad one: while the controller is away a single ``squeue`` may take half
+    a minute to say so.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, QueuedJob] = {}
-        self._read_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._failure = ""
         self._lock = asyncio.Lock()
 
     async def job(self, id: str, max_age: float) -> QueuedJob | None:
@@ -29,15 +35,12 @@ class Queue:
 
         Raises SlurmUnreachableError while the controller does not answer.
         """
-        async with self._lock:
-            if time.monotonic() - self._read_at > max_age:
-                await self._read()
+        await self._read(max_age)
         return self._jobs.get(id)
 
     async def jobs(self) -> list[QueuedJob]:
         """All of them, as they are now."""
-        async with self._lock:
-            await self._read()
+        await self._read(0.0)
         return list(self._jobs.values())
 
     async def of_run(self, flow_run_id: object) -> list[QueuedJob]:
@@ -45,6 +48,17 @@ class Queue:
         found = [job for job in await self.jobs() if job.name == job_name(flow_run_id)]
         return sorted(found, key=lambda job: int(job.id))
 
-    async def _read(self) -> None:
-        self._jobs = {job.id: job for job in await jobs_named(NAME_PREFIX)}
-        self._read_at = time.monotonic()
+    async def _read(self, max_age: float) -> None:
+        called = time.monotonic()
+        async with self._lock:
+            if self._asked_at >= called - max_age:
+                return
+            if self._failed_at > called:
+                raise SlurmUnreachableError(self._failure)
+            asked = time.monotonic()
+            try:
+                jobs = await jobs_named(NAME_PREFIX)
+            except SlurmUnreachableError as error:
+                self._failed_at, self._failure = time.monotonic(), str(error)
+                raise
+            self._jobs, self._asked_at = {job.id: job for job in jobs}, asked

@@ -67,12 +67,6 @@ class Resources(BaseModel):
         description="Further sbatch options, one a line, e.g. --reservation=weekend or --exclude=node13.",
     )
 
-    @field_validator("partition", "account", "qos", "gpu_type", "constraint", "time_limit", "memory", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: Any) -> Any:
-        # An emptied field of the form in the UI is "".
-        return None if isinstance(value, str) and not value.strip() else value
-
     @field_validator("time_limit", mode="before")
     @classmethod
     def _time(cls, value: Any) -> Any:
@@ -88,6 +82,12 @@ class Resources(BaseModel):
         if text is not None and not _MEMORY.fullmatch(text):
             raise ValueError(f"{text!r} is no amount of memory: give a whole number and K, M, G or T, e.g. 16G")
         return text
+
+    @field_validator("partition", "account", "qos", "gpu_type", "constraint", "time_limit", "memory", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        # An emptied field of the form in the UI is "". Defined last, so it runs first.
+        return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("extra")
     @classmethod

@@ -31,9 +31,9 @@ POOL = "slurm-test"
 PATIENCE = 120.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment that leads to a server of this module's own."""
+    """The environment that leads to a server of this folder's own."""
     home = tmp_path_factory.mktemp("prefect")
     patch = pytest.MonkeyPatch()
     patch.delenv("PREFECT_API_URL", raising=False)
@@ -145,8 +145,7 @@ class Run:
         give_up = time.monotonic() + limit
         while not condition():
             if time.monotonic() > give_up:
-                state, queue = self.state, self.pool.slurm.jobs(ended=True)
-                raise AssertionError(f"after {limit:.0f} s not {what}: {state!r}; queue {queue}; log\n{self.log()}")
+                raise AssertionError(f"after {limit:.0f} s not {what}: {self.state!r}; its log:\n{self.log()}")
             time.sleep(0.3)
 
     def wait_state(self, *names: str, limit: float = PATIENCE) -> State:
@@ -183,6 +182,10 @@ class Run:
             states = client.read_flow_run_states(self.id)
         return [state.name or "" for state in sorted(states, key=lambda state: state.timestamp)]
 
+    def wait_log(self, text: str, limit: float = 30.0) -> None:
+        """Until the run's log in Prefect has ``text``: log records travel in bursts."""
+        self.wait(lambda: text in self.log(), f"logged {text!r}", limit)
+
     def log(self) -> str:
         from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 
@@ -194,7 +197,7 @@ class Run:
         return "\n".join(record["message"] for record in response.json())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pool(slurm: SlurmCluster, server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with one worker."""
     slurm.cancel_all()

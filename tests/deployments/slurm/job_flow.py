@@ -14,7 +14,7 @@ def stay(folder: str, seconds: float = 0.0, megabytes: int = 0, last_words: str 
     """Adds a line to ``folder/started``, stays, then adds one to ``folder/finished``: a run that resumes stays only once."""
     job = os.environ["SLURM_JOB_ID"]
     with Path(folder, "started").open("a") as file:
-        file.write(f"{job} {os.environ.get('SLURM_RESTART_COUNT', '0')}\n")
+        file.write(f"{job} {os.environ.get('SLURM_RESTART_COUNT', '0')} {os.getpid()}\n")
     if last_words:
         print(last_words, flush=True)
     held = bytearray(os.urandom(1)) * (megabytes << 20)

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.deployments.slurm.conftest import Pool
+from tests.deployments.slurm.conftest import Pool, Run
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run_past_its_limit(pool: Pool) -> Run:
+    """A run with a time limit of a minute, SLURM's shortest: it passes during the other tests."""
+    pool.deploy("short", time_limit="00:01:00")
+    return pool.start("stay/short", seconds=600)
+
+
+@pytest.fixture(autouse=True)
+def _started(run_past_its_limit: Run) -> None:
+    """Its minute begins with the first test."""
 
 
 def test_a_run_is_one_job_from_pending_to_completed(pool: Pool):
@@ -16,5 +28,112 @@ def test_a_run_is_one_job_from_pending_to_completed(pool: Pool):
     assert run.read().infrastructure_pid == job
     pool.slurm.wait_for(lambda: pool.slurm.job(job).state == "COMPLETED", "the job completes")
     assert run.lines("finished") == [f"{job} 0"]
-    assert f"SLURM job {job} was submitted" in run.log()
+    run.wait_log(f"SLURM job {job} was submitted")
     assert (pool.folder / "logs %d" / f"axonloom-{run.id}-{job}.out").exists()
+
+
+def test_scancel_is_a_crash_and_a_retry_completes(pool: Pool):
+    run = pool.start("stay/plain", seconds=600, last_words="the last words of the job")
+    job = run.wait_inside()
+    pool.slurm.run("scancel", job)
+    run.wait(lambda: "cancelled with scancel" in (run.state.message or ""), "told why")
+    assert run.state.name == "Crashed"
+    run.wait_log("the last words of the job")
+    run.go_on()
+    run.retry()
+    assert run.wait_state("Completed").name == "Completed"
+    (second,) = set(run.jobs()) - {job}
+    assert run.lines("finished") == [f"{second} 0"]
+
+
+def test_cancelling_in_prefect_reaches_scancel(pool: Pool):
+    run = pool.start("stay/plain", seconds=600)
+    job = run.wait_inside()
+    run.cancel()
+    run.wait_state("Cancelled")
+    pool.slurm.wait_for(lambda: pool.slurm.job(job).state == "CANCELLED", "the job is cancelled")
+    assert run.lines("finished") == []
+
+
+def test_cancelling_a_run_that_waits_in_the_queue(pool: Pool):
+    pool.deploy("wide", cpus=4, extra=["--nodelist=n4", "--exclusive"])
+    pool.slurm.run("scontrol", "update", "nodename=n4", "state=drain", "reason=test")
+    try:
+        run = pool.start("stay/wide")
+        run.wait_log("waits in the queue")
+        run.cancel()
+        run.wait_state("Cancelled")
+        pool.slurm.wait_empty()
+    finally:
+        pool.slurm.run("scontrol", "update", "nodename=n4", "state=resume")
+    assert run.lines("started") == []
+
+
+def test_a_requeued_job_goes_on_under_its_own_number(pool: Pool):
+    run = pool.start("stay/plain", seconds=600)
+    job = run.wait_inside()
+    pool.slurm.run("scontrol", "requeue", job)
+    assert run.wait_inside(2) == job
+    run.go_on()
+    run.wait_state("Completed")
+    assert [line.split()[:2] for line in run.lines("started")] == [[job, "0"], [job, "1"]]
+    assert run.lines("finished") == [f"{job} 0"]
+    run.wait_log("waits again in the queue")
+
+
+def test_a_job_killed_for_its_memory_says_so(pool: Pool):
+    run = pool.start("stay/plain", seconds=600, megabytes=1000)
+    run.wait_state("Crashed")
+    assert "more memory than it asked for (600M)" in (run.state.message or "")
+    run.wait_log("exceeded memory limit")
+
+
+def test_a_preempted_run_waits_and_goes_on(pool: Pool):
+    pool.deploy("scavenge", partition="scavenge", cpus=4, extra=["--nodelist=n3"])
+    run = pool.start("stay/scavenge", seconds=600)
+    job = run.wait_inside()
+    rival = pool.slurm.sbatch("#!/bin/bash\nsleep 5\n", "--partition=main", "--cpus-per-task=4", "--nodelist=n3")
+    pool.slurm.wait_for(lambda: pool.slurm.job(rival).state in ("RUNNING", "COMPLETED"), "the rival gets the node")
+    run.wait_inside(2)
+    run.go_on()
+    run.wait_state("Completed")
+    assert run.jobs() == [job]
+    assert run.lines("finished") == [f"{job} 0"]
+
+
+def test_a_dead_node_gives_its_run_to_another(pool: Pool):
+    run = pool.start("stay/plain", seconds=600)
+    job = run.wait_inside()
+    node = pool.slurm.job(job).nodes
+    pool.slurm.kill_node(node)
+    try:
+        assert run.wait_inside(2) == job
+        assert pool.slurm.job(job).nodes != node
+        run.go_on()
+        run.wait_state("Completed")
+    finally:
+        pool.slurm.revive_node(node)
+    assert run.lines("finished") == [f"{job} 0"]
+
+
+def test_a_controller_that_is_away_for_a_while_loses_nothing(pool: Pool):
+    run = pool.start("stay/plain", seconds=600)
+    job = run.wait_inside()
+    pool.slurm.kill_controller()
+    try:
+        waiting = pool.start("stay/plain")
+        waiting.wait_log("Not submitted yet", limit=120)
+    finally:
+        pool.slurm.revive_controller()
+    waiting.wait_state("Completed")
+    run.go_on()
+    run.wait_state("Completed")
+    assert run.jobs() == [job]
+    assert len(waiting.jobs()) == 1
+
+
+def test_a_time_limit_is_named(run_past_its_limit: Run):
+    run = run_past_its_limit
+    run.wait(lambda: "time limit (00:01:00)" in (run.state.message or ""), "told why", limit=180)
+    assert run.state.name == "Crashed"
+    run.wait_log("DUE TO TIME LIMIT")
