@@ -97,7 +97,7 @@ class Chain:
 
     @cached_property
     def graph(self) -> StagePlan:
-        return GraphStage.planned(self.fragment, self.join)
+        return GraphStage.planned(self.fragment, self.join, self.configuration.segment)
 
     @cached_property
     def agglomerate(self) -> StagePlan:

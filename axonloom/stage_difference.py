@@ -13,6 +13,8 @@ _KEYS = {
     ("fragment", "high"): "segment.high",
     ("fragment", "smoothing"): "segment.smoothing",
     ("join", "high"): "segment.high",
+    ("graph", "absorb"): "segment.absorb",
+    ("graph", "low"): "segment.low",
     ("agglomerate", "lowest"): "merge.lowest",
     ("pool", "threshold"): "merge.threshold",
     ("apply", "layer"): "volumes.segmentation.path",

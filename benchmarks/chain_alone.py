@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.geometry import Zyx
-from axonloom.lease import claim
+from axonloom.lease import holding
 from axonloom.runner import run_blocks
 from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import LayerStage
@@ -36,10 +37,11 @@ def run_stages(chain: Chain) -> Iterator[StagePlan]:
     for plan in _plans(chain):
         plan.save()
         stage = open_stage(plan.folder)
-        if isinstance(stage, LayerStage):
-            stage.hold(claim(stage.layer.lease, plan.fingerprint))
-        stage.prepare()
-        report = run_blocks(stage, range(len(plan.grid)))
+        with ExitStack() as held:
+            if isinstance(stage, LayerStage):
+                stage.hold(held.enter_context(holding(stage.layer.lease, plan.fingerprint)))
+            stage.prepare()
+            report = run_blocks(stage, range(len(plan.grid)))
         if report.failed:
             raise RuntimeError(next(iter(report.failed.values())))
         yield plan

@@ -18,12 +18,18 @@ class SegmentSettings(Settings):
     high: Decimal = Field(
         default=Decimal("0.99"), ge=0, le=1, description="Affinity (0..1) at and above which two voxels always join."
     )
+    absorb: int = Field(
+        default=50,
+        ge=0,
+        description="Voxels. Fragments of fewer join the neighbour of the highest mean affinity (not below low) before "
+        "anything is scored for merging; 0: none do. Otherwise most fragments are specks in membranes.",
+    )
     smoothing: Decimal = Field(
-        default=Decimal("1.0"),
+        default=Decimal("0"),
         ge=0,
         le=4,
         description="Sigma (voxels) of the Gaussian that affinities pass before fragments are cut from them; 0: none. "
-        "Noisy predictions need it, or they fall into specks. Merging scores always use the raw values.",
+        "It may help noisy predictions, and it harms membranes a voxel or two thin. Merging scores always use the raw values.",
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,9 @@ from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.join_table import read_joins
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import assemble
+from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block
+from axonloom.segmentation.absorption import absorb
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.fragment import edges_path, objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
@@ -20,21 +22,23 @@ from axonloom.stages.join import joins_path
 from axonloom.stages.whole import one_block
 
 FRAGMENTS, EDGES, CANONICAL = "fragments.parquet", "edges.parquet", "canonical.parquet"
+#: As CANONICAL, before any fragment was absorbed: what the watershed alone made, for scoring it.
+BASINS = "basins.parquet"
 
 
 class GraphStage(Stage):
     """Writes the fragments (canonical id, voxels), the edges, and the table from provisional to canonical ids."""
 
     name = "graph"
-    version = 1
+    version = 2
     bytes_read, bytes_written, memory = 7.0, 4.5, 130.0
 
     @classmethod
-    def planned(cls, fragment: StagePlan, join: StagePlan) -> StagePlan:
+    def planned(cls, fragment: StagePlan, join: StagePlan, settings: SegmentSettings) -> StagePlan:
         return StagePlan(
             stage=cls.name,
             version=cls.version,
-            parameters={},
+            parameters={"absorb": settings.absorb, "low": format(settings.low.normalize(), "f")},
             inputs={"fragments": stage_input(fragment), "joins": stage_input(join)},
             grid=one_block(fragment.grid),
             workspace=fragment.workspace,
@@ -49,10 +53,13 @@ class GraphStage(Stage):
             EdgeTable.concatenate([EdgeTable.read(edges_path(f, b)) for b in blocks for f in (fragment, join)]),
             np.concatenate([read_joins(joins_path(join, b)) for b in blocks]),
         )
+        graph.canonical.write(self.plan.folder / BASINS)
+        basins = len(graph.fragments)
+        graph = absorb(graph, self.plan.parameters["absorb"], self.plan.parameters["low"])
         graph.fragments.write(self.plan.folder / FRAGMENTS)
         graph.edges.write(self.plan.folder / EDGES)
         graph.canonical.write(self.plan.folder / CANONICAL)
-        return {"fragments": len(graph.fragments), "edges": len(graph.edges)}
+        return {"basins": basins, "fragments": len(graph.fragments), "edges": len(graph.edges)}
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL)]
+        return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL, BASINS)]

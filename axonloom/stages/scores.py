@@ -19,7 +19,7 @@ from axonloom.evaluation.report import Scores, score
 from axonloom.evaluation.thresholds import score_thresholds
 from axonloom.stages.agglomerate import DENDROGRAM
 from axonloom.stages.contingency import ContingencyStage
-from axonloom.stages.graph import CANONICAL, FRAGMENTS
+from axonloom.stages.graph import BASINS, CANONICAL, FRAGMENTS
 
 FORMAT_VERSION = 1
 
@@ -31,7 +31,7 @@ class ChainScores:
     Attributes
     ----------
     threshold : of the segmentation
-    fragments : nothing merged
+    fragments : what the watershed made: nothing absorbed, nothing merged
     at : threshold -> scores, ascending; that of the segmentation is among them
     """
 
@@ -71,10 +71,12 @@ def score_chain(chain: Chain) -> ChainScores:
     canonical = IdMap.read(chain.graph.folder / CANONICAL)
     ids = ObjectTable.read(chain.graph.folder / FRAGMENTS).ids
     dendrogram = Dendrogram.read(chain.agglomerate.folder / DENDROGRAM)
-    counts = ContingencyStage(chain.contingency).total().relabelled(canonical.lookup)
+    basins = IdMap.read(chain.graph.folder / BASINS)
+    provisional = ContingencyStage(chain.contingency).total()
+    counts = provisional.relabelled(canonical.lookup)
     found = ChainScores(
         threshold=merge.threshold,
-        fragments=score(counts, settings.predicted_zero),
+        fragments=score(provisional.relabelled(basins.lookup), settings.predicted_zero),
         at=score_thresholds(
             counts,
             sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)}),
