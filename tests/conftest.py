@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm_cluster import SlurmCluster, SlurmUnavailableError
+from tests.station import Station
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -40,6 +41,20 @@ def prefect_api(tmp_path_factory):
 
         with prefect_server() as url:
             yield url
+
+
+@pytest.fixture(scope="session")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """A machine on which ``axonloom up`` was called (tests/station.py)."""
+    folder = tmp_path_factory.mktemp("station")
+    found = Station(folder / "home", folder / "runs")
+    try:
+        found.up()
+        yield found
+    finally:
+        found.down()
+        for process in found.processes():
+            process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,9 @@ class Station:
         answer = httpx.post(f"{self.api}/{path}", json=content, timeout=30).raise_for_status()
         return answer.json() if answer.content else None
 
+    def patch(self, path: str, **content: Any) -> None:
+        httpx.patch(f"{self.api}/{path}", json=content, timeout=30).raise_for_status()
+
     def deployment(self, name: str) -> dict[str, Any]:
         """``flow/name``."""
         return self.get(f"deployments/name/{name}")
