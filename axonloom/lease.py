@@ -3,10 +3,16 @@
 Two runs with different parameters can name the same output. A lease beside the output says which run holds it; its token
 grows with every claim, and a run looks at the token before each block, so that the holder of a lease that was broken finds out
 before it writes. What a stage writes below its own fingerprint needs no lease.
+
+Who claims is decided by a hard link, which one process alone can make, also on NFS and Lustre: the next token's marker beside the
+lease. Nothing has to be unlocked, so a process that is killed half-way blocks nobody: its marker names a dead process, and the next
+claim takes the token after it.
 """
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import socket
@@ -15,7 +21,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -26,6 +32,12 @@ from axonloom.runner import LeaseLostError
 FORMAT_VERSION = 1
 #: A holder on another machine that has not renewed for this long (seconds) is taken for dead.
 EXPIRES_AFTER = 600.0
+#: A marker that cannot be read was left by a process that was killed while it wrote; one younger than this may still be written.
+UNREADABLE_AFTER = 60.0
+#: File systems without hard links answer with one of these.
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
+#: Claims of this process that stand: of its own ones it knows more than that their process lives.
+_STANDING: set[str] = set()
 
 
 class LeaseHeldError(Exception):
@@ -59,6 +71,7 @@ class Lease:
 
     def release(self) -> None:
         """Give the output up; its token stays, so that the next claim is a newer one."""
+        _STANDING.discard(self.claim_id)
         current = _read(self.path)
         if current is not None and current.claim_id == self.claim_id:
             _write(self, released=True)
@@ -67,8 +80,7 @@ class Lease:
 def claim(path: Path, fingerprint: str, *, break_lease: bool = False) -> Lease:
     """Take the output whose lease file is ``path`` for the run of stage ``fingerprint``.
 
-    A claim whose process is gone is taken over; so is one that was released. Taking over needs an exclusive file, so two
-    processes that try at once do not both succeed.
+    A claim whose process is gone is taken over; so is one that was released. Of processes that try at once one succeeds.
 
     Raises
     ------
@@ -76,27 +88,39 @@ def claim(path: Path, fingerprint: str, *, break_lease: bool = False) -> Lease:
         A living run holds it. The message names host, process and how to go on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    guard = path.with_name(path.name + ".claiming")
-    with _exclusive(guard):
-        current = _read(path)
-        if current is not None and not break_lease and _alive(path, current):
-            raise LeaseHeldError(
-                f"{path.with_suffix('')} is being written by process {current.pid} on {current.host}: wait for it or stop "
-                f"it; if it is gone, delete {path} and run again"
-            )
-        mine = psutil.Process()
-        lease = Lease(
-            path=path,
-            token=1 if current is None else current.token + 1,
-            claim_id=uuid.uuid4().hex,
-            fingerprint=fingerprint,
-            host=socket.gethostname(),
-            pid=mine.pid,
-            process_started=mine.create_time(),
-            renewed_at=time.time(),
-        )
-        _write(lease)
-        return lease
+    mine = psutil.Process()
+    lease = Lease(
+        path=path,
+        token=0,
+        claim_id=uuid.uuid4().hex,
+        fingerprint=fingerprint,
+        host=socket.gethostname(),
+        pid=mine.pid,
+        process_started=mine.create_time(),
+        renewed_at=time.time(),
+    )
+    _STANDING.add(lease.claim_id)
+    try:
+        while True:
+            current = _read(path)
+            if current is not None and not break_lease:
+                _require_dead(path, current)
+            marked = _mark(replace(lease, token=1 if current is None else current.token + 1), break_lease)
+            if marked is None:
+                continue
+            # While this process slept between reading and marking, others may have claimed and removed their markers.
+            now = _read(path)
+            if (now and now.claim_id) == (current and current.claim_id):
+                _write(marked)
+                marked.require()
+                for marker in _markers(path):
+                    if _token_of(marker) <= marked.token:
+                        marker.unlink(missing_ok=True)
+                return marked
+            _marker(marked).unlink(missing_ok=True)
+    except BaseException:
+        _STANDING.discard(lease.claim_id)
+        raise
 
 
 def require_claim(path: Path, claim_id: str) -> None:
@@ -140,17 +164,120 @@ def renew(lease: Lease) -> None:
     os.utime(lease.path)
 
 
+def _require_dead(path: Path, lease: Lease) -> None:
+    """Raise LeaseHeldError when the run of a claim lives; ``path`` is the file that says so, whose time is renewed."""
+    if not _alive(path, lease):
+        return
+    output = lease.path.with_suffix("")
+    raise LeaseHeldError(
+        f"{output} is being written by process {lease.pid} on {lease.host}: wait for it or stop it; if it is gone, delete "
+        f"{lease.path} and run again"
+    )
+
+
 def _alive(path: Path, lease: Lease) -> bool:
-    if json.loads(path.read_text()).get("released"):
+    try:
+        if json.loads(path.read_text()).get("released"):
+            return False
+        written = path.stat().st_mtime
+    except FileNotFoundError:
         return False
-    if lease.host == socket.gethostname():
-        if lease.pid == os.getpid():
-            return False
+    if lease.host != socket.gethostname():
+        return _now(path.parent) - written < EXPIRES_AFTER
+    if lease.pid == os.getpid():
+        return lease.claim_id in _STANDING
+    try:
+        return abs(psutil.Process(lease.pid).create_time() - lease.process_started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _now(folder: Path) -> float:
+    """The time by the clock that dates the files of a folder: a file server's need not be that of this machine."""
+    probe = folder / f".{uuid.uuid4().hex[:12]}.tmp"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+def _mark(lease: Lease, break_lease: bool) -> Lease | None:
+    """Make the marker of the next free token, from that of ``lease`` on; returns the claim with the token that it got.
+
+    None when another claim came to its end meanwhile, so that all has to be read again.
+
+    Raises
+    ------
+    LeaseHeldError
+        A living process has made the marker, and is about to hold the lease.
+    """
+    while not _place(lease):
+        marker = _marker(lease)
         try:
-            return abs(psutil.Process(lease.pid).create_time() - lease.process_started) < 1.0
-        except psutil.NoSuchProcess:
-            return False
-    return time.time() - path.stat().st_mtime < EXPIRES_AFTER
+            other = _read(marker)
+        except ValueError:
+            # Written in place, where links are not to be had: not yet whole, or never to be.
+            try:
+                age = _now(marker.parent) - marker.stat().st_mtime
+            except FileNotFoundError:
+                return None
+            if age < UNREADABLE_AFTER:
+                raise LeaseHeldError(
+                    f"another run is claiming {lease.path.with_suffix('')} just now: try again"
+                ) from None
+        else:
+            if other is None:
+                return None
+            if not break_lease:
+                _require_dead(marker, replace(other, path=lease.path))
+        lease = replace(lease, token=lease.token + 1)
+    return lease
+
+
+def _place(lease: Lease) -> bool:
+    """Make the marker of a claim's token, whole; False when it is there already."""
+    marker = _marker(lease)
+    temporary = marker.with_name(f".{marker.name}.{lease.claim_id[:12]}.tmp")
+    _write(replace(lease, path=temporary))
+    try:
+        os.link(temporary, marker)
+    except FileExistsError:
+        # NFS may do it, lose the answer, and be asked again.
+        return temporary.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _place_without_link(marker, temporary.read_bytes())
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(marker.parent)
+    return True
+
+
+def _place_without_link(marker: Path, content: bytes) -> bool:
+    """The same where links are not to be had: made exclusively, and whole a moment later."""
+    try:
+        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+def _marker(lease: Lease) -> Path:
+    return lease.path.with_name(f"{lease.path.name}.{lease.token}")
+
+
+def _markers(path: Path) -> list[Path]:
+    return [p for p in path.parent.glob(f"{glob.escape(path.name)}.*") if p.name.rpartition(".")[2].isdecimal()]
+
+
+def _token_of(marker: Path) -> int:
+    return int(marker.name.rpartition(".")[2])
 
 
 def _read(path: Path) -> Lease | None:
@@ -168,34 +295,3 @@ def _write(lease: Lease, *, released: bool = False) -> None:
     content = asdict(lease)
     del content["path"]
     write_json(lease.path, {**content, "format_version": FORMAT_VERSION, "released": released})
-
-
-class _exclusive:  # noqa: N801 - reads as a statement: with _exclusive(path)
-    """A file that only one process can create; one left behind by a crash is taken over after a minute."""
-
-    def __init__(self, path: Path, patience: float = 10.0, stale_after: float = 60.0) -> None:
-        self.path, self.patience, self.stale_after = path, patience, stale_after
-
-    def __enter__(self) -> None:
-        give_up = time.monotonic() + self.patience
-        while True:
-            try:
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-                sync_folder(self.path.parent)
-                return
-            except FileExistsError:
-                try:
-                    stale = time.time() - self.path.stat().st_mtime > self.stale_after
-                except FileNotFoundError:
-                    continue
-                if stale:
-                    self.path.unlink(missing_ok=True)
-                elif time.monotonic() > give_up:
-                    raise LeaseHeldError(
-                        f"another run is claiming {self.path.with_suffix('')} just now: try again"
-                    ) from None
-                else:
-                    time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        self.path.unlink(missing_ok=True)

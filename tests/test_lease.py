@@ -61,15 +61,6 @@ def test_a_released_lease_is_free_and_tokens_grow(tmp_path):
     assert (first.token, second.token) == (1, 2)
 
 
-def test_a_guard_left_by_a_crash_does_not_block_for_ever(tmp_path):
-    import os
-
-    guard = tmp_path / "out.lease.claiming"
-    guard.touch()
-    os.utime(guard, (time.time() - 120, time.time() - 120))
-    assert claim(tmp_path / "out.lease", "a").token == 1
-
-
 def test_a_lease_file_deleted_by_hand_still_stops_the_old_holder(tmp_path):
     old = claim(tmp_path / "out.lease", "a")
     (tmp_path / "out.lease").unlink()

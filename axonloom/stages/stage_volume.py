@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from axonloom.durable import sync_folder
+from axonloom.durable import sync_file, sync_folder
 from axonloom.volumes import create_volume
 
 
@@ -21,11 +21,16 @@ def ensure_volume(path: Path, **layout: Any) -> None:
     if path.exists():
         return
     building = path.with_name(f"building-{uuid.uuid4().hex[:12]}.zarr")
-    create_volume(str(building), **layout)
     try:
+        create_volume(str(building), **layout)
+        # The name comes last: after a power cut, it must not stand for files that are empty.
+        for written in sorted(building.rglob("*"), reverse=True):
+            sync_folder(written) if written.is_dir() else sync_file(written)
+        sync_folder(building)
         os.rename(building, path)
     except OSError:
-        shutil.rmtree(building)
         if not path.exists():
             raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
     sync_folder(path.parent)
