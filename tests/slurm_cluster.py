@@ -285,7 +285,7 @@ class SlurmCluster:
             gres = f"Gres=gpu:fake:{self.gpus}" if name == "n1" and self.gpus else ""
             lines.append(
                 f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} "
-                f"RealMemory={self.memory} {gres} State=UNKNOWN"
+                f"RealMemory={self.memory} Feature=made,{name} {gres} State=UNKNOWN"
             )
         lines += [
             f"PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=off",

@@ -74,18 +74,23 @@ class SlurmConfiguration(BaseJobConfiguration, Resources, Handling):
         worker_name: str | None = None,
         worker_id: UUID | None = None,
     ) -> None:
-        """Fill in what depends on the run; the durable job name is not the form's ``name``, which is for people."""
+        """Fill in what depends on the run."""
         super().prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id=worker_id)
-        self._job_name = job_name(flow_run.id)
+        self._flow_run_id = str(flow_run.id)
         # The automation that finds dead runs listens for these.
         self.env.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 
-    _job_name: str = ""
+    _flow_run_id: str = ""
 
     @staticmethod
     def _base_flow_run_command() -> str:
         """Empty: the engine of the worker's own Python, whose path is never part of a command line."""
         return ""
+
+    @property
+    def job_name(self) -> str:
+        """What the job is called: not the form's ``name``, which may change."""
+        return job_name(self._flow_run_id)
 
     @property
     def arguments(self) -> list[str]:
@@ -95,10 +100,10 @@ class SlurmConfiguration(BaseJobConfiguration, Resources, Handling):
     @property
     def sbatch_options(self) -> list[str]:
         """All options of sbatch."""
-        log = f"{escaped(self.logs)}/{self._job_name}-%j.out"
+        log = f"{escaped(self.logs)}/{self.job_name}-%j.out"
         # One line of plain characters: it is shown by squeue and scontrol.
         comment = "".join(letter if letter.isalnum() or letter in " ._-/" else "_" for letter in self.name or "")
-        return job_options(self, self._job_name, f"axonloom {comment}".strip(), log, self.working_dir, self.requeue)
+        return job_options(self, self.job_name, f"axonloom {comment}".strip(), log, self.working_dir, self.requeue)
 
     @property
     def logs(self) -> Path:
@@ -107,7 +112,7 @@ class SlurmConfiguration(BaseJobConfiguration, Resources, Handling):
 
     def log_of(self, job_id: str) -> Path:
         """The log of a job, where SLURM itself no longer says it."""
-        return self.logs / f"{self._job_name}-{job_id}.out"
+        return self.logs / f"{self.job_name}-{job_id}.out"
 
     def script(self) -> str:
         """The batch script."""

@@ -83,6 +83,8 @@ class Follower:
     async def _look(self) -> int | None:
         state = await self._run_state()
         job = await self.queue.job(self.job_id, max_age=self.configuration.poll_seconds / 2)
+        if job is not None and job.name != job_name(self.flow_run_id):
+            job = None  # the number belongs to another job by now
         meaning = meaning_of(job.state) if job is not None else None
         if job is None or meaning in (Meaning.COMPLETED, Meaning.FAILED):
             return await self._at_end()
@@ -138,7 +140,7 @@ class Follower:
         """The exit code, once the end is certain; None when the job lives after all."""
         record = await commands.show_job(self.job_id)
         if record is not None and record.name != job_name(self.flow_run_id):
-            record = None  # the number belongs to another job by now
+            record = None
         if record is None:
             return await self._forgotten()
         meaning = meaning_of(record.state)

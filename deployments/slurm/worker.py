@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -95,7 +96,10 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
     ) -> None:
         """scancel; SLURM itself waits between SIGTERM and SIGKILL (KillWait), so ``grace_seconds`` has no say."""
         try:
-            known = await commands.cancel(infrastructure_pid)
+            record = await commands.show_job(infrastructure_pid)
+            # The number may have gone to another job since.
+            known = record is not None and record.name == configuration.job_name
+            known = known and await commands.cancel(infrastructure_pid)
         except SlurmError as error:
             raise InfrastructureNotAvailable(f"SLURM job {infrastructure_pid} cannot be cancelled: {error}") from error
         if not known:
@@ -132,12 +136,15 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         folder.mkdir(parents=True, exist_ok=True)
         script = folder / f"{NAME_PREFIX}{flow_run.id}.sh"
         script.write_text(configuration.script())
-        # Cancelling this worker in between must not lose the answer: the job would be found again, but later.
-        with anyio.CancelScope(shield=True):
-            job_id = await commands.submit(
-                configuration.sbatch_options, script, configuration.arguments, configuration.environment()
-            )
-        return job_id
+        options, arguments, environment = (
+            configuration.sbatch_options,
+            configuration.arguments,
+            configuration.environment(),
+        )
+        try:
+            return await commands.submit(options, script, arguments, environment)
+        finally:
+            script.unlink(missing_ok=True)  # sbatch has taken a copy
 
     async def _follow(self, flow_run: FlowRun, job_id: str, configuration: SlurmConfiguration) -> SlurmResult:
         logger = self.get_flow_run_logger(flow_run)
@@ -275,7 +282,18 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
     # At the start ------------------------------------------------------------------------------------------------------------
 
     async def setup(self) -> None:
-        """As every worker, with a word about what would keep the jobs from reaching the server."""
+        """As every worker, once it is sure that this is a machine to submit from.
+
+        Raises
+        ------
+        SlurmError
+            SLURM's commands are not installed here.
+        """
+        missing = [name for name in ("sbatch", "squeue", "scontrol", "scancel") if shutil.which(name) is None]
+        if missing:
+            raise SlurmError(
+                f"no {', '.join(missing)} on this machine: start the worker where jobs are submitted (a login node)"
+            )
         url = PREFECT_API_URL.value() or ""
         if urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1"):
             self._logger.warning(

@@ -96,7 +96,7 @@ class Pool:
 
     # Runs
 
-    def deploy(self, name: str, **job_variables: Any) -> str:
+    def deploy(self, name: str, /, **job_variables: Any) -> str:
         repository = Path(__file__).resolve().parents[3]
         flow = Flow.from_source(str(repository), "tests/deployments/slurm/job_flow.py:stay")
         with get_client(sync_client=True) as client:

@@ -32,6 +32,67 @@ def test_a_run_is_one_job_from_pending_to_completed(pool: Pool):
     assert (pool.folder / "logs %d" / f"axonloom-{run.id}-{job}.out").exists()
 
 
+def test_slurm_gets_what_the_form_says(pool: Pool):
+    pool.deploy(
+        "everything",
+        partition="gpu",
+        account="lab",
+        time_limit="0-01:30:00",
+        memory="700M",
+        cpus=2,
+        gpus=1,
+        gpu_type="fake",
+        constraint="made&n1",
+        extra=["--nice=5"],
+        setup=["export SET_UP='by the pool'", "echo prepared with $SLURM_GPUS_ON_NODE GPU"],
+        env={"PASSED": "a,b 'c'"},
+        working_dir=str(pool.folder),
+        name="a name | for people",
+    )
+    run = pool.start("stay/everything", told=["SET_UP", "PASSED", "PWD"])
+    run.wait_state("Completed")
+    (job,) = run.jobs()
+    told = pool.slurm.run("scontrol", "show", "job", job)
+    for wanted in (
+        "Partition=gpu",
+        "Account=lab",
+        "TimeLimit=01:30:00",
+        "MinMemoryNode=700M",
+        "NumCPUs=2",
+        "gres:gpu:fake:1",
+        "Features=made&n1",
+        "Nice=5",
+        f"WorkDir={pool.folder}",
+        "Comment=axonloom a name _ for people",
+    ):
+        assert wanted in told
+    assert run.lines("told") == ["by the pool", "a,b 'c'", str(pool.folder)]
+    log = (pool.folder / "logs %d" / f"axonloom-{run.id}-{job}.out").read_text()
+    assert "prepared with 1 GPU" in log
+    assert not list((pool.folder / "logs %d").glob("*.sh"))
+
+
+def test_a_refused_submission_is_told_in_the_words_of_sbatch(pool: Pool):
+    pool.deploy("nowhere", partition="nowhere")
+    run = pool.start("stay/nowhere")
+    assert "invalid partition specified: nowhere" in (run.wait_state("Crashed").message or "")
+
+
+def test_a_set_up_that_fails_is_told(pool: Pool):
+    pool.deploy("broken", setup=["echo no such module: cuda/99", "exit 3"])
+    run = pool.start("stay/broken")
+    assert "its command ended with exit code 3" in (run.wait_state("Crashed").message or "")
+    run.wait_log("no such module: cuda/99")
+
+
+def test_a_wait_without_hope_ends(pool: Pool):
+    pool.deploy("late", extra=["--begin=now+1hour"], queue_limit_hours=1 / 3600)
+    run = pool.start("stay/late")
+    assert "waited in the queue longer than" in (run.wait_state("Crashed").message or "")
+    (job,) = run.jobs()
+    pool.slurm.wait_for(lambda: pool.slurm.job(job).state == "CANCELLED", "the job is taken out")
+
+
 def test_scancel_is_a_crash_and_a_retry_completes(pool: Pool):
     run = pool.start("stay/plain", seconds=600, last_words="the last words of the job")
     job = run.wait_inside()
@@ -63,7 +124,8 @@ def test_cancelling_a_run_that_waits_in_the_queue(pool: Pool):
         run.wait_log("waits in the queue")
         run.cancel()
         run.wait_state("Cancelled")
-        pool.slurm.wait_empty()
+        (job,) = run.jobs()
+        assert pool.slurm.job(job).state == "CANCELLED"
     finally:
         pool.slurm.run("scontrol", "update", "nodename=n4", "state=resume")
     assert run.lines("started") == []
