@@ -118,7 +118,8 @@ def _check_job(name: str, profile: JobProfile, folder: Path, limit: float, probe
     if problem is not None:
         return ProfileReport(name, problem, started, log=slurm.end_of(log))
     answer = folder / f"{name}.json"
-    give_up = time.monotonic() + SHOWING
+    # Where its output is to be seen, the rest is not far.
+    give_up = time.monotonic() + (SHOWING if not log.exists() else SHOWING / 5)
     while not answer.exists() and time.monotonic() < give_up:
         list(folder.iterdir())  # a network file system shows new files when the folder is read
         time.sleep(0.2)

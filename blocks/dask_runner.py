@@ -19,6 +19,8 @@ logger = logging.getLogger("axonloom.compute")
 
 #: Seconds that fetching a finished batch's small result may take.
 FETCHING = 60.0
+#: Times that it is tried.
+TRIES = 10
 
 
 class LocalCopy(concurrent.futures.Future[State[Any]]):
@@ -29,7 +31,7 @@ class LocalCopy(concurrent.futures.Future[State[Any]]):
 
     def __init__(self, remote: distributed.Future, task_run: UUID) -> None:
         super().__init__()
-        self._remote, self._task_run = remote, task_run
+        self._remote, self._task_run, self._tries = remote, task_run, 0
         remote.add_done_callback(self._fetch)
 
     def cancel(self) -> bool:
@@ -47,13 +49,25 @@ class LocalCopy(concurrent.futures.Future[State[Any]]):
             return
         try:
             state = remote.result(timeout=FETCHING)
+        except OSError as error:
+            # A worker that goes while its result is on the way: Dask has the batch run again, which finds its blocks done.
+            self._tries += 1
+            if not self.cancelled() and self._tries < TRIES:
+                remote.add_done_callback(self._fetch)
+                return
+            state = self._lost(error)
         except Exception as error:
-            # The worker was lost with the batch, again and again. Its blocks are not in the ledger, which is what counts.
-            logger.warning("a batch was lost: %s", error)
-            state = _mark_crashed(self._task_run, f"its workers were lost: {error}")
+            state = self._lost(error)
         if not self.cancelled():
             self.set_result(state)
         remote.release()
+
+    def _lost(self, error: Exception) -> State[Any]:
+        """The workers were lost with the batch, again and again; which blocks are done is in the ledger."""
+        if self.cancelled():
+            return Crashed()
+        logger.warning("a batch was lost: %s", error)
+        return _mark_crashed(self._task_run, f"its workers were lost: {error}")
 
 
 class BatchFuture(PrefectConcurrentFuture[Any]):

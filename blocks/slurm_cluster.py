@@ -18,13 +18,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed.core import Status
 from distributed.deploy.adaptive import Adaptive
 from distributed.deploy.spec import ProcessInterface, SpecCluster
 
 from axonloom.config.compute import JobProfile, NetworkSettings
 from blocks import reaper, slurm
+from blocks.jobqueue import SLURMCluster, SLURMJob
 from blocks.worker_life import LEAVE_AT, STAGGER
 
 logger = logging.getLogger("axonloom.compute")

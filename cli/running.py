@@ -130,11 +130,13 @@ def _graceful_interrupt() -> Iterator[None]:
         request_stop()
         complaints.print("stopping after the blocks that are running (Ctrl+C again: at once)")
 
-    before = signal.signal(signal.SIGINT, stop)
+    # While a flow runs, SIGTERM is Prefect's, which ends the flow in order and then hands it on to this.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _quiet_terminal() -> None:

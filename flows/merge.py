@@ -10,10 +10,13 @@ from axonloom.config.configuration import Configuration
 from flows.apply import apply
 from flows.pool import pool
 from tasks.job import as_job
+from tasks.workers import Workers
 
 
 @flow(name="merge", flow_run_name="merge {configuration.workspace.name}")
 @as_job
 def merge(configuration: Configuration) -> dict[str, Any]:
     """Agglomerate, pool, apply. A new ``merge.threshold`` repeats the last two only."""
-    return {**pool(configuration), **apply(configuration)}
+    # One set of workers for both: what waited in a queue is not given back between them.
+    with Workers(configuration.compute):
+        return {**pool(configuration), **apply(configuration)}

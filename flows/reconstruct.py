@@ -15,6 +15,7 @@ from flows.segment import segment
 from tasks.job import as_job
 from tasks.overview import show_overview
 from tasks.samples import show_segmentation
+from tasks.workers import Workers
 
 
 @flow(name="reconstruct", flow_run_name="reconstruct {configuration.workspace.name}")
@@ -30,9 +31,11 @@ def reconstruct(configuration: Configuration) -> dict[str, Any]:
     ]
     results: dict[str, Any] = {}
     try:
-        for job in jobs:
-            show_overview(chain)
-            results |= job(configuration)
+        # One set of workers for all of them: what waited in a queue is not given back between two.
+        with Workers(configuration.compute):
+            for job in jobs:
+                show_overview(chain)
+                results |= job(configuration)
         show_segmentation(chain)
     finally:
         show_overview(chain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,9 @@ GPU_STAGES = frozenset({"infer"})
 #: Folder of a workspace with the output of SLURM jobs, and the keys of the run.
 JOBS = "slurm"
 
+#: The workers of the flow that is running here, for the flows inside it.
+_ENTERED: ContextVar[Workers | None] = ContextVar("workers", default=None)
+
 
 def profile_of(stage: str, settings: ComputeSettings) -> Profile:
     """The kind of SLURM job that runs a stage."""
@@ -26,18 +30,23 @@ def profile_of(stage: str, settings: ComputeSettings) -> Profile:
 class Workers:
     """Task runners for batches, as a context manager; ``settings`` are those of the configuration, over those of its block.
 
-    A Dask cluster takes seconds to start, so the stages of a flow share one (one a profile, of SLURM jobs). On this machine a
+    A Dask cluster takes seconds to start, and SLURM jobs may wait for hours, so the stages of a flow share them (one cluster a
+    profile), and the flows inside a flow use those of the outer one where it has some of the same settings. On this machine a
     stage with a single open batch gains nothing from a cluster and runs on a thread of the flow's own process; with SLURM it
     goes to a job like all others, since a flow may run where nothing heavy is allowed to.
     """
 
     def __init__(self, settings: ComputeSettings) -> None:
         self.settings = resolved(settings)
+        self._outer: Workers | None = None
+        self._entered: Token[Workers | None] | None = None
         self._stack = ExitStack()
         self._runners: dict[Profile, TaskRunner[Any]] = {}
 
     def runner_for(self, batches: int, plan: StagePlan) -> TaskRunner[Any]:
         """A started runner for this many batches of a stage."""
+        if self._outer is not None:
+            return self._outer.runner_for(batches, plan)
         if batches == 1 and self.settings.on == "dask":
             return self._stack.enter_context(ThreadPoolTaskRunner(max_workers=1))
         # Threads and local processes are of one kind.
@@ -48,9 +57,16 @@ class Workers:
         return self._runners[profile]
 
     def __enter__(self) -> Workers:
+        outer = _ENTERED.get()
+        if outer is not None and outer.settings == self.settings:
+            self._outer = outer
+        else:
+            self._entered = _ENTERED.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._entered is not None:
+            _ENTERED.reset(self._entered)
         self._stack.close()
