@@ -8,6 +8,9 @@ from pathlib import Path
 
 from axonloom.stage import PLAN, StageError, StagePlan
 
+#: The end of the name of a stage folder that is being deleted.
+DELETED = ".deleted"
+
 
 @dataclass(frozen=True)
 class BlockTime:
@@ -40,7 +43,7 @@ def block_time(plan: StagePlan) -> BlockTime | None:
 def relatives(plan: StagePlan) -> Iterator[StagePlan]:
     """Plans of the same stage (and scale) in the same workspace under other fingerprints, as they lie there."""
     for folder in sorted(plan.folder.parent.glob("*/")):
-        if folder.name != plan.folder.name and (folder / PLAN).exists():
+        if folder.name != plan.folder.name and _is_stage(folder):
             try:
                 other = StagePlan.load(folder)
             except (StageError, ValueError, KeyError):
@@ -57,7 +60,11 @@ def role(plan: StagePlan) -> tuple[str, object]:
 
 def stage_folders(workspace: Path) -> Iterator[Path]:
     """All stage folders of a workspace."""
-    yield from sorted(path.parent for path in workspace.glob(f"*/*/{PLAN}"))
+    yield from sorted(path.parent for path in workspace.glob(f"*/*/{PLAN}") if _is_stage(path.parent))
+
+
+def _is_stage(folder: Path) -> bool:
+    return not folder.name.endswith(DELETED) and (folder / PLAN).exists()
 
 
 def _seconds_per_voxel(plan: StagePlan) -> float | None:

@@ -91,6 +91,5 @@ def _row(cells: np.ndarray, signs: dict[int, str], coloured: bool) -> str:
         return "".join(signs[int(c)] for c in cells)
     edges = [0, *(np.flatnonzero(np.diff(cells)) + 1).tolist(), len(cells)]
     return "".join(
-        f"[{_COLOURS[int(cells[a])]}]{signs[int(cells[a])] * (b - a)}[/]"
-        for a, b in itertools.pairwise(edges)
+        f"[{_COLOURS[int(cells[a])]}]{signs[int(cells[a])] * (b - a)}[/]" for a, b in itertools.pairwise(edges)
     )

@@ -14,6 +14,7 @@ from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_configured
+from axonloom.stages.layer_stage import current_state
 from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
 
@@ -67,6 +68,10 @@ def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:
     return (chain.contingency,)
 
 
+def _failed_stages(chain: Chain) -> Iterable[StagePlan]:
+    return (plan for plan in chain.stages() if current_state(plan).failed)
+
+
 #: Job -> flow (module and function of one name), and the stages whose progress it shows.
 JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "run": ("reconstruct", lambda chain: chain.stages()),
@@ -77,6 +82,7 @@ JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "pool": ("pool", _pool_stages),
     "apply": ("apply", _apply_stages),
     "evaluate": ("evaluate", _evaluate_stages),
+    "retry-failed": ("retry_failed", _failed_stages),
 }
 
 HELP = {
@@ -87,6 +93,7 @@ HELP = {
     "merge": "Fragments to the segmentation: agglomerate, pool, apply.",
     "pool": "Fragments to the table of segment ids (the first half of merge).",
     "apply": "The table to the segmentation (the second half of merge).",
+    "retry-failed": "Just the failed blocks of all stages, once more; says which command goes on from there.",
 }
 
 

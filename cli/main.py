@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 
 from axonloom import __version__
+from cli.cleaning import clean
 from cli.computing import compute_app
 from cli.configuring import config_app, init
 from cli.demonstrating import demo
@@ -21,6 +22,7 @@ from cli.planning import plan
 from cli.reporting import status
 from cli.running import require_terminal_encoding
 from cli.submitting import submit
+from cli.verifying import verify
 
 app = typer.Typer(
     name="axonloom",
@@ -48,6 +50,8 @@ add_jobs(app)
 app.command()(evaluate)
 app.command()(status)
 app.command()(plan)
+app.command()(verify)
+app.command()(clean)
 app.command()(info)
 app.command()(deploy)
 app.command()(up)

@@ -1,0 +1,164 @@
+"""What may be deleted from a workspace: stages, results of other parameters, caches, and, when named, the layer. Never inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from axonloom.assembly.segmentation_layer import SegmentationLayer
+from axonloom.chain import Chain
+from axonloom.lease import holding
+from axonloom.measured import DELETED, stage_folders
+from axonloom.stage import StageError, StagePlan
+from axonloom.stage_status import running_blocks
+from axonloom.workspace import workspace_id
+
+#: Where Prefect keeps results of finished batches, below the workspace.
+CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """Something that would be deleted.
+
+    Attributes
+    ----------
+    what : in words
+    path : a folder or file
+    size : bytes on disk
+    files : how many
+    lease : who works on it holds this; None where nobody does
+    """
+
+    what: str
+    path: Path
+    size: int
+    files: int
+    lease: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"what": self.what, "path": str(self.path), "bytes": self.size, "files": self.files}
+
+
+def of_stage(chain: Chain, name: str) -> list[Deletion]:
+    """The folders of one stage under the present parameters (all scales, for the pyramid), with its cached results.
+
+    Raises
+    ------
+    StageError
+        The chain has no such stage.
+    """
+    plans = list(chain.stages())
+    chosen = [plan for plan in plans if plan.stage == name]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(plan.stage for plan in plans))
+        raise StageError(f"this configuration has no stage {name!r}; it has {names}")
+    found: list[Deletion] = []
+    for plan in chosen:
+        if plan.folder.is_dir():
+            found.append(_folder(f"{plan.stage} {plan.folder.name}", plan.folder, plan.lease))
+            found.extend(_cached(chain.workspace, f"{plan.stage}-{plan.fingerprint}-"))
+    return found
+
+
+def of_other_parameters(chain: Chain) -> list[Deletion]:
+    """Stage folders of the workspace that the configuration does not lead to, and what interrupted deletions left."""
+    kept = {plan.folder.absolute() for plan in chain.stages()}
+    found: list[Deletion] = []
+    for folder in stage_folders(chain.workspace):
+        if folder.absolute() not in kept:
+            found.append(
+                _folder(f"{folder.parent.name} {folder.name}", folder, folder.with_name(f"{folder.name}.lease"))
+            )
+            found.extend(_cached(chain.workspace, f"{folder.parent.name}-{folder.name}"))
+    for left in sorted(chain.workspace.glob(f"*/*{DELETED}")):
+        found.append(_folder(f"what is left of {left.parent.name} {left.name.split('.')[0]}", left))
+    return found
+
+
+def of_cache(chain: Chain) -> list[Deletion]:
+    """Results of finished batches that Prefect keeps: without them a finished batch shows as Completed, not as Cached."""
+    folder = chain.workspace / CACHE
+    return [_folder("cached results of batches", folder)] if folder.is_dir() else []
+
+
+def of_layer(chain: Chain) -> list[Deletion]:
+    """The segmentation that the user named.
+
+    Raises
+    ------
+    StageError
+        It was not made by axonloom, or not from this workspace.
+    """
+    layer = SegmentationLayer.at(chain.layer)
+    if not layer.folder.exists():
+        return []
+    marker = layer.marker()
+    if marker is None or marker["workspace"] != workspace_id(chain.workspace):
+        raise StageError(f"{layer.folder} was not made from this workspace: delete it yourself if you want it gone")
+    return [_folder("the segmentation", layer.folder, layer.lease)]
+
+
+def require_idle(chain: Chain, deletions: list[Deletion], held: ExitStack) -> None:
+    """Hold what is to be deleted until ``held`` is closed.
+
+    Raises
+    ------
+    LeaseHeldError
+        A living run holds one of the stages or the layer.
+    StageError
+        A living process computes blocks of one of them.
+    """
+    leases = {d.lease for d in deletions if d.lease is not None}
+    if any(d.path == chain.workspace / CACHE for d in deletions):
+        # The cache is of all stages.
+        leases |= {plan.lease for plan in chain.stages() if plan.folder.is_dir()}
+    for lease in sorted(leases):
+        held.enter_context(holding(lease, "clean"))
+    for deletion in deletions:
+        if (deletion.path / "stage.json").exists():
+            plan = StagePlan.load(deletion.path)
+            running = running_blocks(plan.ledger, plan.ledger.read())
+            if running:
+                raise StageError(
+                    f"{deletion.what} is being computed now ({len(running)} blocks): stop that run first, with Ctrl+C or "
+                    "`Cancel` in the browser"
+                )
+
+
+def delete(deletion: Deletion) -> None:
+    """Delete; what is interrupted half-way is never taken for a stage again, and the next cleaning ends it."""
+    path = deletion.path
+    if path.is_file():
+        path.unlink(missing_ok=True)
+        return
+    doomed = path if path.name.endswith(DELETED) else path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}{DELETED}")
+    if doomed != path:
+        os.rename(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def _folder(what: str, path: Path, lease: Path | None = None) -> Deletion:
+    size = files = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
+            files += 1
+    return Deletion(what, path, size, files, lease)
+
+
+def _cached(workspace: Path, prefix: str) -> Iterator[Deletion]:
+    folder = workspace / CACHE
+    if folder.is_dir():
+        for entry in os.scandir(folder):
+            if entry.name.startswith(prefix):
+                yield Deletion("a cached result", Path(entry.path), entry.stat().st_blocks * 512, 1)

@@ -1,0 +1,172 @@
+"""``clean`` deletes what it says, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from axonloom.lease import claim, require_claim
+from axonloom.runner import LeaseLostError
+from tests.flows.affinity_project import configure
+from tests.state.alone import chain_of, run, run_all, tree
+from tests.state.command import axonloom
+from tests.state.test_status import BEGIN_AND_WAIT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from axonloom.lease import claim
+lease = claim(Path(sys.argv[1]), "theirs")
+print(lease.claim_id, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def config(project, tmp_path):
+    config = configure(project, tmp_path / "work", (64, 64, 128))
+    run_all(chain_of(config))
+    cache = tmp_path / "work" / "cache"
+    cache.mkdir()
+    for plan in chain_of(config).stages():
+        (cache / f"{plan.stage}-{plan.fingerprint}-0-1").write_bytes(b"result")
+    return config
+
+
+def folders(config) -> set[str]:
+    work = config.with_suffix("")
+    return {f"{p.parent.name}/{p.name}" for p in work.glob("*/*") if p.is_dir() and (p / "stage.json").exists()}
+
+
+def test_it_says_what_it_would_delete_and_asks(config):
+    before = tree(config.parent)
+    found = axonloom("clean", config, "--stage", "join")
+    assert found.returncode == 2
+    assert "join" in found.stdout
+    assert "kB" in found.stdout
+    assert "--yes" in found.stderr
+    content = json.loads(axonloom("clean", config, "--stage", "join", "--json").stdout)
+    assert content["deleted"] is False
+    assert content["bytes"] == sum(item["bytes"] for item in content["items"]) > 0
+    assert tree(config.parent) == before
+
+
+def test_a_stage_goes_with_its_cached_results_and_is_computed_again(config):
+    chain = chain_of(config)
+    before = folders(config)
+    assert axonloom("clean", config, "--stage", "join", "--yes").returncode == 0
+    assert before - folders(config) == {f"join/{chain.join.folder.name}"}
+    left = {path.name.split("-")[0] for path in (config.with_suffix("") / "cache").iterdir()}
+    assert "join" not in left
+    assert "fragment" in left
+    run(chain_of(config).join)
+    assert folders(config) == before
+
+
+def test_results_of_other_parameters_and_caches_go_apart(config):
+    other = chain_of(config, "merge.threshold=0.7")
+    run(other.pool)
+    assert axonloom("clean", config, "--stale", "--yes").returncode == 0
+    assert folders(config) == {f"{p.stage}/{p.folder.name}" for p in chain_of(config).stages()}
+    assert (config.with_suffix("") / "cache").exists()
+    assert axonloom("clean", config, "--cache", "--yes").returncode == 0
+    assert not (config.with_suffix("") / "cache").exists()
+    assert "nothing to delete" in axonloom("clean", config, "--stale", "--cache", "--yes").stdout
+    assert json.loads(axonloom("status", config, "--json").stdout)[0]["state"] == "done"
+
+
+def test_the_layer_goes_only_when_it_is_named_and_inputs_never(config, project):
+    inputs = tree(project)
+    for stage in ("fragment", "join", "graph", "agglomerate", "pool", "apply", "pyramid", "contingency"):
+        assert axonloom("clean", config, "--stage", stage, "--yes").returncode == 0
+    layer = config.with_suffix("") / "segmentation"
+    assert (layer / "info").exists()
+    assert axonloom("clean", config, "--layer", "--yes").returncode == 0
+    assert not layer.exists()
+    assert tree(project) == inputs
+
+
+def test_a_layer_that_is_not_ours_is_refused(config):
+    layer = config.with_suffix("") / "segmentation"
+    (layer / "axonloom.json").unlink()
+    found = axonloom("clean", config, "--layer", "--yes")
+    assert found.returncode == 2
+    assert "was not made from this workspace" in found.stderr
+    assert (layer / "info").exists()
+
+
+def test_what_a_living_run_holds_stays(config):
+    plan = chain_of(config).fragment
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(plan.lease)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for what in (("--stage", "fragment"), ("--cache",)):
+            found = axonloom("clean", config, *what, "--yes")
+            assert found.returncode == 3, found.stdout + found.stderr
+            assert f"process {process.pid}" in found.stderr
+        assert plan.folder.exists()
+        assert axonloom("clean", config, "--stage", "join", "--yes").returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert axonloom("clean", config, "--stage", "fragment", "--yes").returncode == 0
+
+
+def test_what_a_living_worker_computes_stays(config):
+    plan = chain_of(config).fragment
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN_AND_WAIT, str(plan.ledger.folder)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = axonloom("clean", config, "--stage", "fragment", "--yes")
+        assert found.returncode == 2
+        assert "is being computed now (1 blocks)" in found.stderr
+        assert plan.folder.exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_broken_lease_stops_its_holder_and_lets_the_next_run_in(config):
+    plan = chain_of(config).fragment
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(plan.lease)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        theirs = process.stdout.readline().strip()
+        require_claim(plan.lease, theirs)
+        found = axonloom("clean", config, "--stage", "fragment", "--break-lease")
+        assert found.returncode == 0, found.stderr
+        with pytest.raises(LeaseLostError):
+            require_claim(plan.lease, theirs)
+        claim(plan.lease, "mine").release()
+        assert plan.folder.exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_interrupted_deletion_is_no_stage_and_is_ended_by_the_next(config):
+    plan = chain_of(config).join
+    half = plan.folder.with_name(f"{plan.folder.name}.0123.deleted")
+    plan.folder.rename(half)
+    (half / "ledger").rename(half / "gone")
+    assert json.loads(axonloom("status", config, "--json").stdout)[1]["state"] == "missing"
+    assert axonloom("clean", config, "--stale", "--yes").returncode == 0
+    assert not half.exists()
+
+
+def test_bad_requests_are_sentences(config):
+    for arguments, sentence in (
+        ((), "--stage"),
+        (("--stage", "segment"), "it has fragment, join"),
+    ):
+        found = axonloom("clean", config, *arguments, "--yes")
+        assert found.returncode == 2
+        assert sentence in found.stderr
+        assert "Traceback" not in found.stderr
