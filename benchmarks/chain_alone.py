@@ -1,10 +1,11 @@
-"""The stages from affinities to the written segmentation, block after block in this process: no flow, no server, one thread."""
+"""The stages from affinities to the written segmentation (and the counts against labels), block after block in this process: no flow, no server, one thread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,11 +19,16 @@ from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.registry import open_stage, stage_class
 
 
-def make_chain(folder: Path, affinities: str, block: Zyx, **more: object) -> Chain:
+def make_chain(folder: Path, affinities: str, block: Zyx, **more: Any) -> Chain:
     """A project in ``folder`` with given affinities; ``more`` are sections of its configuration."""
     config = folder / "axonloom.yaml"
-    content = {"workspace": "work", "volumes": {"affinities": {"path": affinities}}, "blocks": {"shape": list(block)}}
-    config.write_text(yaml.safe_dump({**content, **more}))
+    content: dict[str, Any] = {
+        "workspace": "work",
+        "volumes": {"affinities": {"path": affinities}},
+        "blocks": {"shape": list(block)},
+    }
+    volumes = {**content["volumes"], **more.pop("volumes", {})}
+    config.write_text(yaml.safe_dump({**content, "volumes": volumes, **more}))
     return Chain(load_configuration(config))
 
 
@@ -48,4 +54,4 @@ def run_stages(chain: Chain) -> Iterator[StagePlan]:
 
 
 def _plans(chain: Chain) -> list[StagePlan]:
-    return [chain.fragment, chain.join, chain.graph, chain.agglomerate, chain.pool, chain.apply, *chain.pyramid]
+    return [plan for plan in chain.stages() if plan.stage != "infer"]
