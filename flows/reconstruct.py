@@ -34,7 +34,6 @@ def reconstruct(configuration: Configuration) -> dict[str, Any]:
         # One set of workers for all of them: what waited in a queue is not given back between two.
         with Workers(configuration.compute):
             for job in jobs:
-                show_overview(chain)
                 results |= job(configuration)
         show_segmentation(chain)
     finally:
