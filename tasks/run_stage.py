@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import get_run_logger
 
-from axonloom.block_sets import BlockSet, runs, shown
+from axonloom.block_sets import runs
 from axonloom.config.failures import FailuresSettings
 from axonloom.free_disk import require_room
 from axonloom.lease import holding
@@ -21,82 +20,21 @@ from axonloom.stage import Stage, StagePlan
 from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.registry import open_stage
 from tasks.artifacts import INTERVAL, StageArtifacts
-from tasks.batches import Batch, batches, fix_cut
+from tasks.batches import Batch, fix_cut
 from tasks.job import untagged
+from tasks.parcels import parcels
 from tasks.run_batch import BlocksFailedError, configured
+from tasks.stage_report import StageFailedError, StageReport, stage_report
 from tasks.stopping import clear_stop, request_stop, stop_requested
 from tasks.upstream import require_inputs_done
 from tasks.workers import Workers
+
+__all__ = ["CACHE", "StageFailedError", "StageReport", "run_stage"]
 
 #: Where Prefect keeps the results of finished batches, below the workspace.
 CACHE = "cache"
 #: Seconds between two snapshots of the ledger while a stage runs: what a reader of a long run need not parse again.
 SNAPSHOT_INTERVAL = 120.0
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """How a stage went.
-
-    Attributes
-    ----------
-    blocks, computed, done_before : numbers of blocks
-    failed : block index -> traceback
-    not_tried : blocks that were not tried, because the stage was given up or others were asked for
-    gave_up : why the stage ended early; None when it did not
-    seconds : wall time
-    megavoxels_per_second : of what was computed in this run
-    """
-
-    stage: str
-    fingerprint: str
-    blocks: int
-    computed: int
-    done_before: int
-    failed: Mapping[int, str] = field(default_factory=dict)
-    not_tried: int = 0
-    gave_up: str | None = None
-    seconds: float = 0.0
-    megavoxels_per_second: float = 0.0
-
-    def __str__(self) -> str:
-        rate = f", {self.megavoxels_per_second:.2f} Mvox/s" if self.computed else ""
-        failed = f", {len(self.failed)} failed" if self.failed else ""
-        left = f", {self.not_tried} not tried" if self.not_tried else ""
-        return (
-            f"{self.stage}: {self.blocks} blocks, {self.computed} computed, {self.done_before} done before{failed}{left} "
-            f"in {self.seconds:.1f} s{rate}"
-        )
-
-
-class StageFailedError(Exception):
-    """Some blocks of a stage failed; all others are done, and running again does just those.
-
-    Attributes
-    ----------
-    report : StageReport
-    """
-
-    def __init__(self, report: StageReport) -> None:
-        self.report = report
-        first = min(report.failed)
-        last = report.failed[first].strip().splitlines()[-1]
-        ended = f"; the stage was given up, because {report.gave_up}" if report.gave_up else ""
-        super().__init__(
-            f"{report.stage}: {len(report.failed)} of {report.blocks} blocks failed ({shown(report.failed)}); "
-            f"block {first}: {last}{ended}"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.report,)
-
-    @property
-    def tracebacks(self) -> dict[int, str]:
-        """Block index -> traceback, for those worth showing: the first of each kind, three at most."""
-        kinds: dict[str, int] = {}
-        for block in sorted(self.report.failed):
-            kinds.setdefault("".join(c for c in self.report.failed[block] if not c.isdigit()), block)
-        return {block: self.report.failed[block] for block in list(kinds.values())[:3]}
 
 
 def run_stage(
@@ -153,17 +91,14 @@ def _run(
     compute = workers.settings
     state = plan.ledger.read()
     done_before = state.done
-    wanted = range(len(plan.grid)) if only is None else sorted(only)
-    to_do = set(state.missing(wanted))
-    if to_do:
-        require_room(plan, stage, len(to_do))
-    all_batches = batches(plan, fix_cut(plan, compute.on))
-    open_batches = [b for b in all_batches if not to_do.isdisjoint(b.blocks)]
-    finished = [b for b in all_batches if not state.missing(b.blocks)] if only is None else []
+    found = parcels(plan, state, only, compute.on)
+    if found.to_do:
+        require_room(plan, stage, len(found.to_do))
+    fix_cut(plan, compute.on)
     artifacts = StageArtifacts(plan)
     logger.info(
         "%s %s: %d of %d blocks done, %d batches to run, %d finished",
-        plan.stage, plan.folder.name, len(done_before), len(plan.grid), len(open_batches), len(finished),
+        plan.stage, plan.folder.name, len(done_before), len(plan.grid), len(found.open), len(found.finished),
     )  # fmt: skip
     run_batch = configured(plan.workspace / CACHE, compute.retries)
     common = {
@@ -174,19 +109,19 @@ def _run(
         "failures": failures,
         "claim": claim,
     }
-    for batch in finished:
-        run_batch(**common, **_of_batch(batch, set(), state), return_state=True)
+    for batch in found.finished:
+        run_batch(**common, **_of_batch(batch, [], state), return_state=True)
     gave_up = None
-    if open_batches:
+    if found.open:
         artifacts.update(state, force=True)
-        given = [{**common, **_of_batch(batch, to_do, state)} for batch in open_batches]
+        given = [{**common, **_of_batch(batch, blocks, state)} for batch, blocks in found.open]
         gave_up = _run_open(plan, given, workers, run_batch, failures, artifacts, state)
         state = plan.ledger.read()
         plan.ledger.write_snapshot(state)
     artifacts.update(state, force=True)
-    report = _report(plan, done_before, state, set(wanted), gave_up, time.perf_counter() - begin)
+    report = stage_report(plan, done_before, state, found.wanted, gave_up, time.perf_counter() - begin)
     logger.info("%s", report)
-    if stop_requested() and state.missing(wanted):
+    if stop_requested() and state.missing(found.wanted):
         raise StoppedError(
             f"{plan.stage} was stopped after {len(state.done)} of {len(plan.grid)} blocks; run again to go on"
         )
@@ -291,8 +226,7 @@ class _Watch:
         self.looked = time.monotonic()
 
 
-def _of_batch(batch: Batch, to_do: set[int], state: LedgerState) -> dict[str, Any]:
-    chosen = [b for b in batch.blocks if b in to_do]
+def _of_batch(batch: Batch, chosen: list[int], state: LedgerState) -> dict[str, Any]:
     return {
         "batch": batch.number,
         "first": batch.first,
@@ -300,33 +234,3 @@ def _of_batch(batch: Batch, to_do: set[int], state: LedgerState) -> dict[str, An
         "to_do": runs(chosen),
         "failed_before": {b: state.failures[b] for b in chosen if b in state.failures},
     }
-
-
-def _report(
-    plan: StagePlan,
-    done_before: BlockSet,
-    state: LedgerState,
-    wanted: set[int],
-    gave_up: str | None,
-    seconds: float,
-) -> StageReport:
-    n = len(plan.grid)
-    computed = int((state.done.within(n) & ~done_before.within(n)).sum())
-    failed = {b: trace for b, trace in state.failed.items() if b in wanted}
-    open_ends = [b for b in state.missing(sorted(wanted)) if b not in failed]
-    if gave_up is None:
-        lost = dict.fromkeys(open_ends, "the worker was lost before the block ended, and left no traceback")
-        failed |= lost
-    voxels = plan.grid.region.voxels / n * computed
-    return StageReport(
-        stage=plan.stage,
-        fingerprint=plan.fingerprint,
-        blocks=n,
-        computed=computed,
-        done_before=len(done_before),
-        failed=failed,
-        not_tried=n - len(state.done) - len(failed),
-        gave_up=gave_up,
-        seconds=seconds,
-        megavoxels_per_second=voxels / 1e6 / seconds if seconds > 0 else 0.0,
-    )
