@@ -21,7 +21,7 @@ from cli.jobs import add_jobs
 from cli.planning import plan
 from cli.reporting import status
 from cli.running import require_terminal_encoding
-from cli.submitting import submit
+from cli.submitting import runs, submit
 from cli.verifying import verify
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ app.command()(deploy)
 app.command()(up)
 app.command()(down)
 app.command()(submit)
+app.command()(runs)
 app.add_typer(compute_app, name="compute")
 app.add_typer(config_app, name="config")
 

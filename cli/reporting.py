@@ -15,6 +15,7 @@ from cli.block_text import block_lines, legend, symbols
 from cli.options import AsJson, ConfigFile, Overrides
 from cli.progress import title
 from cli.running import complaints, configuration_of, console, sentences
+from cli.submitting import show_runs
 from cli.times import duration
 
 _COLOURS = {"done": "green", "running": "blue", "failed": "red", "stale": "yellow"}
@@ -52,6 +53,7 @@ def status(
             )
     if maps:
         console.print(legend(symbols()), markup=False)
+    show_runs(configuration.workspace)
 
 
 def _line(status: StageStatus) -> None:

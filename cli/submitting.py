@@ -1,18 +1,23 @@
-"""``axonloom submit``: a flow run on a work pool, which goes on when the terminal is closed."""
+"""``axonloom submit`` and ``axonloom runs``: flow runs on a work pool, which go on when the terminal is closed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from axonloom.chain import Chain
 from axonloom.config.load import ConfigurationError
+from cli import exit_codes
 from cli.computing import server_sentences
 from cli.jobs import JOBS
 from cli.options import AsJson, ConfigFile, On, Overrides, with_place
 from cli.running import complaints, configuration_of, console, sentences
+from tasks.active_runs import ActiveRun, active_runs, known_api
 
 
 def submit(
@@ -48,3 +53,43 @@ def submit(
     console.print(f"watch it at {submitted.url}", markup=False)
     if submitted.waits is not None:
         complaints.print(submitted.waits, markup=False, style="yellow")
+
+
+def runs(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """The flow runs that wait or run on a configuration's workspace, whoever started them."""
+    configuration = configuration_of(config, overrides or [])
+    api = known_api()
+    found: list[ActiveRun] = []
+    if api is None:
+        complaints.print("no Prefect server is configured or runs here (PREFECT_API_URL, `axonloom up`)", markup=False)
+    else:
+        try:
+            found = active_runs(configuration.workspace, api)
+        except httpx.HTTPError as error:
+            complaints.print(f"error: the Prefect server at {api} does not answer ({error})", markup=False, style="red")
+            raise typer.Exit(exit_codes.RESUMABLE) from None
+    if as_json:
+        print(json.dumps([run.as_dict() for run in found]))
+        return
+    _print_runs(found)
+    if not found and api is not None:
+        console.print("no run is at work on this workspace")
+
+
+def show_runs(workspace: Path) -> None:
+    """Print the runs at work on a workspace, where a server answers; nothing where none does."""
+    api = known_api()
+    if api is None:
+        return
+    try:
+        found = active_runs(workspace, api)
+    except httpx.HTTPError:
+        # What is done is on disk, and was told; a server may be away.
+        return
+    _print_runs(found)
+
+
+def _print_runs(found: Sequence[ActiveRun]) -> None:
+    for run in found:
+        where = "on a work pool" if run.deployed else "from a command line"
+        console.print(f"{run.flow:>12}  {run.state.lower()}, {where}: {run.url}", markup=False)

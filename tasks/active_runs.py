@@ -1,30 +1,24 @@
-"""Which flow runs are at work on a workspace, as far as a Prefect server knows."""
+"""Which flow runs are at work on a workspace, as far as a Prefect server knows.
+
+Asked over plain HTTP: importing Prefect takes longer than all else that ``axonloom status`` does.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import StateType
+import httpx
 
-#: States from which a run may still do something.
-ACTIVE = (
-    StateType.SCHEDULED,
-    StateType.PENDING,
-    StateType.RUNNING,
-    StateType.PAUSED,
-    StateType.CANCELLING,
-)
-#: Runs that the server gives at once, and at most in all.
-PAGE, MOST = 200, 2000
+#: Types of the states from which a run may still do something.
+ACTIVE = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
+#: Runs that the server gives at once, and at most in all; seconds that it may take.
+PAGE, MOST, PATIENCE = 200, 2000, 5.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class ActiveRun:
     ----------
     id, name, flow : of the run
     state : as the server calls it: Scheduled, Late, Pending, Running, Paused, Cancelling, AwaitingRetry
-    since : when it entered that state
+    since : ISO time at which it entered that state
     deployed : whether a worker runs it, so that it lives without the command line
     url : where to watch it
     """
@@ -44,54 +38,58 @@ class ActiveRun:
     name: str
     flow: str
     state: str
-    since: datetime | None
+    since: str | None
     deployed: bool
     url: str
 
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
-def active_runs(workspace: Path, api: str | None = None) -> list[ActiveRun]:
-    """The runs of a workspace that wait or run, oldest first; subflows are left to their parents.
+
+def active_runs(workspace: Path, api: str) -> list[ActiveRun]:
+    """The runs of a workspace that wait or run, oldest first; flows inside flows are left to the outer ones.
 
     Parameters
     ----------
     workspace : as in a configuration
-    api : URL of the server; default: the one that is configured
+    api : URL of the server, such as :func:`known_api` finds
 
     Raises
     ------
     httpx.HTTPError
         The server does not answer.
     """
-    wanted = workspace.absolute()
-    url = api or PREFECT_API_URL.value()
-    if url is None:
-        return []
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-        found = [
-            run for run in _read(client) if _workspace_of(run.parameters) == wanted and run.parent_task_run_id is None
-        ]
-        flows = {flow_id: client.read_flow(flow_id).name for flow_id in {run.flow_id for run in found}}
-    pages = url.removesuffix("/api")
+    wanted = str(workspace.absolute())
+    with httpx.Client(base_url=api, timeout=PATIENCE, headers=_headers()) as client:
+        found = [run for run in _read(client) if _workspace_of(run.get("parameters") or {}) == wanted]
+        flows = _flow_names(client, sorted({run["flow_id"] for run in found}))
+    pages = api.removesuffix("/api")
     return [
         ActiveRun(
-            id=str(run.id),
-            name=run.name,
-            flow=flows[run.flow_id],
-            state=run.state.name or run.state.type.value.title() if run.state is not None else "unknown",
-            since=run.state.timestamp if run.state is not None else None,
-            deployed=run.deployment_id is not None,
-            url=f"{pages}/runs/flow-run/{run.id}",
+            id=run["id"],
+            name=run["name"],
+            flow=flows.get(run["flow_id"], "?"),
+            state=run["state"]["name"] if run.get("state") else "unknown",
+            since=run["state"]["timestamp"] if run.get("state") else None,
+            deployed=run.get("deployment_id") is not None,
+            url=f"{pages}/runs/flow-run/{run['id']}",
         )
         for run in found
     ]
 
 
-def _read(client: Any) -> list[FlowRun]:
-    chosen = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(ACTIVE))))
-    runs: list[FlowRun] = []
+def known_api() -> str | None:
+    """The server that is configured (environment, Prefect's profile), or the one that axonloom started on this machine."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    return os.environ.get("PREFECT_API_URL") or _in_profile(home) or _started_here(home)
+
+
+def _read(client: httpx.Client) -> list[dict[str, Any]]:
+    chosen = {"state": {"type": {"any_": list(ACTIVE)}}, "parent_task_run_id": {"is_null_": True}}
+    runs: list[dict[str, Any]] = []
     while len(runs) < MOST:
-        page = client.read_flow_runs(
-            flow_run_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=PAGE, offset=len(runs)
+        page = _post(
+            client, "flow_runs", flow_runs=chosen, sort="EXPECTED_START_TIME_ASC", limit=PAGE, offset=len(runs)
         )
         runs += page
         if len(page) < PAGE:
@@ -99,8 +97,39 @@ def _read(client: Any) -> list[FlowRun]:
     return runs
 
 
-def _workspace_of(parameters: Mapping[str, Any]) -> Path | None:
-    """The workspace in a flow run's parameters; the server has no filter for it. Relative ones belong to a worker's folder."""
+def _flow_names(client: httpx.Client, flows: list[str]) -> dict[str, str]:
+    if not flows:
+        return {}
+    return {flow["id"]: flow["name"] for flow in _post(client, "flows", flows={"id": {"any_": flows}})}
+
+
+def _post(client: httpx.Client, what: str, **body: Any) -> list[dict[str, Any]]:
+    return client.post(f"/{what}/filter", json=body).raise_for_status().json()
+
+
+def _headers() -> dict[str, str]:
+    key = os.environ.get("PREFECT_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _workspace_of(parameters: Mapping[str, Any]) -> str | None:
+    """The workspace in a flow run's parameters; the server has no filter for it."""
     configuration = parameters.get("configuration")
     given = configuration.get("workspace") if isinstance(configuration, Mapping) else None
-    return Path(given) if isinstance(given, str) and Path(given).is_absolute() else None
+    return given if isinstance(given, str) else None
+
+
+def _in_profile(home: Path) -> str | None:
+    try:
+        profiles = tomllib.loads((home / "profiles.toml").read_text())
+    except (OSError, tomllib.TOMLDecodeError):
+        return None
+    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
+    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
+
+
+def _started_here(home: Path) -> str | None:
+    try:
+        return json.loads((home / "axonloom-server" / "server.json").read_text())["url"]
+    except (OSError, ValueError, KeyError):
+        return None
