@@ -68,6 +68,8 @@ class ApplyStage(LayerStage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         labels = relabel(self.fragments.read(block.core), self.table)
+        # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.
+        self.permit()
         self.output.write(block.core, labels)
         self.output.sync(block.core)
         self.permit()

@@ -54,6 +54,8 @@ class PyramidStage(LayerStage):
             end=[b * f for b, f in zip(block.core.stop, factor, strict=True)],
         ).clipped(self.below.box)
         labels = downsample_labels(self.below.read(fine), tuple(factor))
+        # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.
+        self.permit()
         self.output.write(block.core, labels)
         self.output.sync(block.core)
         self.permit()
