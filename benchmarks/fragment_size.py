@@ -1,9 +1,9 @@
 """What the size of fragments does to the graph and to the scores.
 
     python -m benchmarks.fragment_size --affinities URI --labels URI [--labels-region Z Y X Z Y X]
-                                       [--smoothing 0 1.0] [--absorb 0 25 50 100 200] [--block 64]
+                                       [--smoothing 0 1.0] [--absorb 0 25 50 100 200] [--high 0.99 1] [--block 64]
 
-For each pair of ``segment.smoothing`` and ``segment.absorb`` the chain is run, and a row says how many fragments and edges a
+For each choice of ``segment.high``, ``segment.smoothing`` and ``segment.absorb`` the chain is run, and a row says how many fragments and edges a
 megavoxel agglomeration goes through, and what the segmentation scores at threshold 0.5 and at the best one tried.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from axonloom.assembly.edge_table import EdgeTable
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--labels-region", nargs=6, type=int, metavar="VOXEL", help="start and stop, zyx")
     parser.add_argument("--smoothing", nargs="+", default=["0", "1.0"])
     parser.add_argument("--absorb", nargs="+", type=int, default=[0, 25, 50, 100, 200])
+    parser.add_argument("--high", nargs="+", default=["0.99"])
     parser.add_argument("--block", type=int, default=64)
     args = parser.parse_args()
     labels: dict[str, object] = {"path": _absolute(args.labels)}
@@ -36,34 +38,33 @@ def main() -> None:
         labels["region"] = {"start": args.labels_region[:3], "stop": args.labels_region[3:]}
     print(
         "| smoothing | absorb | fragments / Mvox | edges / Mvox | VOI at 0.5 (split + merge) | best VOI |\n"
-        + "|---" * 6
+        + "|---" * 7
         + "|"
     )
     with tempfile.TemporaryDirectory() as folder:
-        for smoothing in args.smoothing:
-            for absorb in args.absorb:
-                chain = make_chain(
-                    Path(folder),
-                    _absolute(args.affinities),
-                    (args.block,) * 3,
-                    volumes={"labels": labels},
-                    segment={"smoothing": smoothing, "absorb": absorb},
-                    merge={"threshold": "0.5"},
-                    evaluate={"thresholds": THRESHOLDS},
-                )
-                for _ in run_stages(chain):
-                    pass
-                megavoxels = chain.fragment.grid.region.voxels / 1e6
-                graph = chain.graph.folder
-                fragments, edges = len(ObjectTable.read(graph / FRAGMENTS)), len(EdgeTable.read(graph / EDGES))
-                scores = score_chain(chain)
-                ours, best = scores.segmentation, scores.at[scores.best_threshold]
-                print(
-                    f"| {smoothing} | {absorb} | {fragments / megavoxels:.0f} | {edges / megavoxels:.0f} "
-                    f"| {ours.voi:.3f} ({ours.voi_split:.2f} + {ours.voi_merge:.2f}) "
-                    f"| {best.voi:.3f} at {scores.best_threshold} |",
-                    flush=True,
-                )
+        for high, smoothing, absorb in product(args.high, args.smoothing, args.absorb):
+            chain = make_chain(
+                Path(folder),
+                _absolute(args.affinities),
+                (args.block,) * 3,
+                volumes={"labels": labels},
+                segment={"high": high, "smoothing": smoothing, "absorb": absorb},
+                merge={"threshold": "0.5"},
+                evaluate={"thresholds": THRESHOLDS},
+            )
+            for _ in run_stages(chain):
+                pass
+            megavoxels = chain.fragment.grid.region.voxels / 1e6
+            graph = chain.graph.folder
+            fragments, edges = len(ObjectTable.read(graph / FRAGMENTS)), len(EdgeTable.read(graph / EDGES))
+            scores = score_chain(chain)
+            ours, best = scores.segmentation, scores.at[scores.best_threshold]
+            print(
+                f"| {high} | {smoothing} | {absorb} | {fragments / megavoxels:.0f} | {edges / megavoxels:.0f} "
+                f"| {ours.voi:.3f} ({ours.voi_split:.2f} + {ours.voi_merge:.2f}) "
+                f"| {best.voi:.3f} at {scores.best_threshold} |",
+                flush=True,
+            )
 
 
 def _absolute(uri: str) -> str:
