@@ -17,6 +17,7 @@ from axonloom.stages.inputs import open_configured
 from axonloom.stages.layer_stage import current_state
 from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
+from tasks.upstream import require_done
 
 
 def run_job(job: str, configuration: Configuration, say: Console = console) -> Any:
@@ -49,22 +50,27 @@ def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
 
 
 def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
+    if chain.infers:
+        require_done(chain.infer)
     return chain.fragment, chain.join, chain.graph
 
 
 def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
+    require_done(chain.graph)
     return chain.agglomerate, chain.pool
 
 
 def _apply_stages(chain: Chain) -> Iterable[StagePlan]:
+    require_done(chain.pool)
     return chain.apply, *chain.pyramid
 
 
 def _merge_stages(chain: Chain) -> Iterable[StagePlan]:
-    return *_pool_stages(chain), *_apply_stages(chain)
+    return *_pool_stages(chain), chain.apply, *chain.pyramid
 
 
 def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:
+    require_done(chain.pool)
     return (chain.contingency,)
 
 
@@ -72,6 +78,7 @@ def _failed_stages(chain: Chain) -> Iterable[StagePlan]:
     return (plan for plan in chain.stages() if current_state(plan).failed)
 
 
+#: What a job needs is looked at with its stages, before a server starts: a refusal comes first.
 #: Job -> flow (module and function of one name), and the stages whose progress it shows.
 JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "run": ("reconstruct", lambda chain: chain.stages()),

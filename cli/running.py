@@ -23,6 +23,7 @@ from axonloom.lease import LeaseHeldError
 from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.transient import is_full_disk
 from cli import exit_codes
+from cli.failed_blocks import described
 
 console = Console(highlight=False, soft_wrap=True)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -82,9 +83,11 @@ def run_flow(
             with training_progress(losses, iterations, say) if job == "train" else stage_progress(plans, say):
                 result = flow(configuration)
     except StageFailedError as error:
-        for block, trace in list(error.report.failed.items())[:3]:
-            complaints.print(f"block {block}:\n{_escaped(trace.rstrip())}")
-        complaints.print(f"[red]some blocks failed:[/red] {_escaped(error)}; run again to try just those (log: {log})")
+        for text in described(error.tracebacks):
+            complaints.print(_escaped(text))
+        complaints.print(
+            f"[red]some blocks failed:[/red] {_escaped(error.summary)}; run again to try just those (log: {log})"
+        )
         raise typer.Exit(exit_codes.SOME_BLOCKS_FAILED) from None
     except ServerError as error:
         complaints.print(f"[red]error:[/red] {_escaped(error)}")

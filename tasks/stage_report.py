@@ -58,14 +58,17 @@ class StageFailedError(Exception):
         self.report = report
         first = min(report.failed)
         last = report.failed[first].strip().splitlines()[-1]
-        ended = f"; the stage was given up, because {report.gave_up}" if report.gave_up else ""
-        super().__init__(
-            f"{report.stage}: {len(report.failed)} of {report.blocks} blocks failed ({shown(report.failed)}); "
-            f"block {first}: {last}{ended}"
-        )
+        super().__init__(f"{self.summary}; block {first}: {last}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.report,)
+
+    @property
+    def summary(self) -> str:
+        """How many failed, and which: what stands beside :attr:`tracebacks`."""
+        report = self.report
+        ended = f"; the stage was given up, because {report.gave_up}" if report.gave_up else ""
+        return f"{report.stage}: {len(report.failed)} of {report.blocks} blocks failed ({shown(report.failed)}){ended}"
 
     @property
     def tracebacks(self) -> dict[int, str]:
