@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow
 
 from axonloom.config.compute import ComputeSettings
+from axonloom.config.failures import FailuresSettings
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.registry import STAGES
@@ -49,8 +50,15 @@ class ToyStage(Stage):
 
 
 @flow
-def toy(workspace: str, blocks: int, compute: ComputeSettings, seconds: float = 0.0) -> dict[str, Any]:
+def toy(
+    workspace: str,
+    blocks: int,
+    compute: ComputeSettings,
+    seconds: float = 0.0,
+    failures: FailuresSettings | None = None,
+    only: list[int] | None = None,
+) -> dict[str, Any]:
     """Run the toy stage."""
     with Workers(compute) as workers:
-        report = run_stage(ToyStage.planned(Path(workspace), blocks, seconds), workers)
+        report = run_stage(ToyStage.planned(Path(workspace), blocks, seconds), workers, failures, only=only)
     return {"computed": report.computed, "done_before": report.done_before}
