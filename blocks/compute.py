@@ -53,7 +53,7 @@ class Compute(Block):
                 "dashboard_address": None,
                 "host": "127.0.0.1",
                 # Task logs reach the server; on the terminal they would tear the progress bars.
-                "env": {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR"},
+                "env": {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"},
             }
         )
 
