@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install demo test test-slow lint format clean-venv
+.PHONY: install demo test test-slow test-faults lint format clean-venv
 
 install: $(READY)
 
@@ -18,10 +18,14 @@ demo: install
 	$(BIN)/axonloom demo
 
 test: install
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not fault"
 
 test-slow: install
 	$(BIN)/pytest -m slow
+
+# Every fault, one after another: about an hour on two cores. A handful of them is also in test-slow.
+test-faults: install
+	$(BIN)/pytest -m fault tests/faults
 
 lint: install
 	$(BIN)/ruff format --check .
