@@ -6,6 +6,7 @@ Neither the accounting database nor the REST service is needed, which many clust
 from __future__ import annotations
 
 import asyncio
+import datetime
 import getpass
 import os
 import signal
@@ -69,6 +70,30 @@ class JobRecord:
     @property
     def restarts(self) -> int:
         return int(self.fields.get("Restarts", "0"))
+
+    @property
+    def exit_code(self) -> int:
+        """Of a job that ended badly: never 0, and negative where a signal ended it."""
+        code, _, killed_by = self.fields.get("ExitCode", "1:0").partition(":")
+        if killed_by.isdigit() and int(killed_by):
+            return -int(killed_by)
+        return int(code) if code.isdigit() and int(code) else 1
+
+    @property
+    def submitted(self) -> datetime.datetime | None:
+        """When it was submitted, or put back into the queue."""
+        return self._time("SubmitTime")
+
+    @property
+    def ended(self) -> datetime.datetime | None:
+        """When it ended, or will at the latest."""
+        return self._time("EndTime")
+
+    def _time(self, field: str) -> datetime.datetime | None:
+        try:
+            return datetime.datetime.fromisoformat(self.fields[field]).astimezone()
+        except (KeyError, ValueError):
+            return None
 
     @property
     def log(self) -> Path | None:

@@ -70,7 +70,7 @@ class Follower:
             try:
                 ended = await self._look()
                 self._heard = time.monotonic()
-            except (SlurmUnreachableError, httpx.TransportError) as error:
+            except (SlurmUnreachableError, httpx.HTTPError) as error:
                 # Either may be away for a while; the job goes on.
                 if time.monotonic() - self._heard > self.limits.silence:
                     raise
@@ -159,6 +159,8 @@ class Follower:
         state = await self._reported_state()
         if state is None or state.is_final() or state.is_scheduled() or state.is_paused():
             return 0
+        if await self._is_of_a_later_try(state, record):
+            return 0
         if state.is_cancelling():
             await self._set_cancelled()
             return 0
@@ -168,19 +170,17 @@ class Follower:
 
     async def _failed(self, record: JobRecord) -> int:
         state = await self._run_state()
-        code = _exit_code(record)
-        if state is None:
+        code = record.exit_code
+        if state is None or await self._is_of_a_later_try(state, record):
             return 0
         if state.is_cancelled() or await self._was_cancelling(state):
             await self._set_cancelled()
             return 0
         cause = cause_of(record.state, record.fields, log_tail(self._log(record)))
-        if state.is_completed() or state.is_failed():
-            # It had said all that matters before.
+        if not (state.is_running() or state.is_pending() or state.is_crashed()):
+            # It said itself how it went, or somebody has retried it already.
             self.logger.info("SLURM job %s has ended: %s.", self.job_id, cause)
-            return 0 if state.is_completed() else code
-        if state.is_scheduled() or state.is_paused():
-            return 0
+            return code if state.is_failed() else 0
         self._show_log(record)
         await self._set_crashed(f"SLURM job {self.job_id} ended: {cause}.")
         return code
@@ -189,6 +189,8 @@ class Follower:
         """SLURM knows nothing about the job (MinJobAge passed, or it lost its state): only the run itself can say how it went."""
         state = await self._reported_state()
         if state is None or state.is_final() or state.is_scheduled() or state.is_paused():
+            return 0
+        if await self._is_of_a_later_try(state, None):
             return 0
         if state.is_cancelling():
             await self._set_cancelled()
@@ -203,6 +205,17 @@ class Follower:
         # Asked now, after the run's state was read: the list of the queue may be older than the state.
         record = await commands.show_job(self.job_id)
         return record is not None and record.restarts > 0 and meaning_of(record.state) is Meaning.WAITING
+
+    async def _is_of_a_later_try(self, state: State, record: JobRecord | None) -> bool:
+        """Whether another worker has taken the retried run before this job's end was dealt with: then the state is not this job's."""
+        recorded = (await self.client.read_flow_run(self.flow_run_id)).infrastructure_pid or ""
+        if recorded.isdigit() and int(recorded) > int(self.job_id):
+            return True
+        if any(int(job.id) > int(self.job_id) for job in await self.queue.of_run(self.flow_run_id)):
+            return True
+        # Taken by another worker, and not submitted yet. One second: two machines' clocks.
+        ended = record.ended if record is not None else None
+        return state.is_pending() and ended is not None and state.timestamp > ended + datetime.timedelta(seconds=1)
 
     async def _take_out(self, why: str) -> None:
         """scancel; again at every look, until the job is gone."""
@@ -247,10 +260,7 @@ class Follower:
     async def _waiting_since(self) -> float:
         """Seconds since 1970, from SLURM, so that a worker that starts again does not begin to count anew."""
         record = await commands.show_job(self.job_id)
-        try:
-            return datetime.datetime.fromisoformat(record.fields["SubmitTime"]).timestamp() if record else time.time()
-        except (KeyError, ValueError):
-            return time.time()
+        return record.submitted.timestamp() if record is not None and record.submitted is not None else time.time()
 
     async def _run_state(self) -> State | None:
         """The run's state; None when the run has been deleted."""
@@ -289,10 +299,3 @@ class Follower:
         if state is not None and not state.is_cancelled():
             message = f"Cancelled: SLURM job {self.job_id} was ended with scancel."
             await self.client.set_flow_run_state(self.flow_run_id, Cancelled(message=message), force=True)
-
-
-def _exit_code(record: JobRecord) -> int:
-    code, _, killed_by = record.fields.get("ExitCode", "1:0").partition(":")
-    if killed_by.isdigit() and int(killed_by):
-        return -int(killed_by)
-    return int(code) if code.isdigit() and int(code) else 1

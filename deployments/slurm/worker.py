@@ -11,6 +11,8 @@ import asyncio
 import datetime
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -26,7 +28,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Crashed, Scheduled
@@ -37,10 +39,12 @@ from deployments.slurm.commands import QueuedJob, SlurmError, SlurmUnreachableEr
 from deployments.slurm.configuration import SlurmConfiguration, SlurmVariables
 from deployments.slurm.follower import Follower, Limits
 from deployments.slurm.job_states import Meaning, meaning_of
+from deployments.slurm.orphans import Action, decide, jobs_by_run, living_job, newest
 from deployments.slurm.queue import NAME_PREFIX, Queue
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import WorkerFlowRunResponse
 
 #: States of runs that a job may carry.
 _OPEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
@@ -82,14 +86,11 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> SlurmResult:
         """Submit the job of a run, or take up the one it has, and follow it to its end."""
-        self._followed.add(flow_run.id)
-        try:
+        with self._following(flow_run.id):
             job_id = await self._job_for(flow_run, configuration)
             if task_status is not None:
                 task_status.started(job_id)
             return await self._follow(flow_run, job_id, configuration)
-        finally:
-            self._followed.discard(flow_run.id)
 
     async def kill_infrastructure(
         self, infrastructure_pid: str, configuration: SlurmConfiguration, grace_seconds: int = 30
@@ -112,7 +113,7 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         pause = 5.0
         while True:
             try:
-                job = _living(await self._queue.of_run(flow_run.id))
+                job = living_job(await self._queue.of_run(flow_run.id))
                 if job is None:
                     job_id = await self._submit(flow_run, configuration)
                     logger.info("SLURM job %s was submitted; its log: %s", job_id, configuration.log_of(job_id))
@@ -151,6 +152,18 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         follower = Follower(flow_run.id, job_id, configuration, self.client, self._queue, logger, self.limits)
         return SlurmResult(identifier=job_id, status_code=await follower.follow())
 
+    @contextmanager
+    def _following(self, flow_run_id: UUID) -> Iterator[None]:
+        self._followed.add(flow_run_id)
+        try:
+            yield
+        finally:
+            self._followed.discard(flow_run_id)
+
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """What is due, without the runs whose earlier job has not been dealt with: a retry waits until that is over."""
+        return [due for due in await super()._get_scheduled_flow_runs() if due.flow_run.id not in self._followed]
+
     # What nobody follows -----------------------------------------------------------------------------------------------------
 
     async def sync_with_backend(self) -> None:
@@ -170,98 +183,73 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         """Take up the jobs of this pool's runs that nobody here follows: those of a worker that is gone."""
         # The runs first: a run that is open now had its job before the queue is read.
         open_runs = {run.id: run for run in await self._runs(state=_OPEN)}
-        jobs: dict[UUID, list[QueuedJob]] = {}
-        for job in await self._queue.jobs():
-            run_id = _run_id(job)
-            if run_id is not None:
-                jobs.setdefault(run_id, []).append(job)
-        others = [run_id for run_id, found in jobs.items() if run_id not in open_runs and _living(found) is not None]
-        runs = list(open_runs.values()) + (await self._runs(ids=others) if others else [])
-        for run in runs:
-            if run.id not in self._followed and run.id not in self._submitting_flow_run_ids:
-                await self._take_up(run, jobs.get(run.id, []))
+        jobs = jobs_by_run(await self._queue.jobs())
+        others = [run_id for run_id, found in jobs.items() if run_id not in open_runs and living_job(found) is not None]
+        for run in [*open_runs.values(), *(await self._runs(ids=others) if others else [])]:
+            if run.id not in self._followed and run.id not in self._submitting_flow_run_ids and run.state is not None:
+                await self._take_up(run, run.state, jobs.get(run.id, []))
 
-    async def _take_up(self, run: FlowRun, jobs: list[QueuedJob]) -> None:
-        job = _living(jobs) or (max(jobs, key=lambda found: int(found.id)) if jobs else None)
-        job_id = job.id if job is not None else run.infrastructure_pid
-        state = run.state
-        living = job is not None and _living(jobs) is not None
-        if not living and state is not None and state.is_pending():
-            age = (datetime.datetime.now(datetime.UTC) - state.timestamp).total_seconds()
-            if age < self.lost_after:
-                return  # another worker may be submitting it at this moment
-            if job_id is None or not await self._is_newer(job_id, state.timestamp):
-                await self._schedule_again(run)
-                return
-        if job_id is None:
-            await self._without_job(run)
-            return
-        assert self._runs_task_group is not None
-        self._followed.add(run.id)
-        self._runs_task_group.start_soon(self._follow_adopted, run, job_id)
-
-    async def _follow_adopted(self, run: FlowRun, job_id: str) -> None:
-        logger = self.get_flow_run_logger(run)
-        holds = False
-        try:
-            if self._limiter is not None:
-                try:
-                    self._limiter.acquire_on_behalf_of_nowait(run.id)
-                    holds = True
-                except anyio.WouldBlock:
-                    logger.debug("More jobs of earlier workers than this worker's limit: followed all the same.")
-            configuration = await self.job_configuration.resolve_for_flow_run(
-                run,
-                client=self.client,
-                work_pool=self.work_pool.model_copy(deep=True),
-                worker_name=self.name,
-                worker_id=self.backend_id,
-            )
-            logger.info("Worker '%s' follows SLURM job %s of an earlier worker.", self.name, job_id)
-            if run.infrastructure_pid != job_id:
-                await self.client.update_flow_run(run.id, infrastructure_pid=job_id)
-            await self._follow(run, job_id, configuration)
-        except ObjectNotFound:
-            self._logger.warning(
-                "The deployment of flow run %s is gone: its SLURM job %s is not followed.", run.id, job_id
-            )
-        except (SlurmError, httpx.HTTPError) as error:
-            logger.warning("SLURM job %s is not followed just now (%s); it is looked for again.", job_id, error)
-        finally:
-            if holds:
-                self._release_limit_slot(run.id)
-            self._followed.discard(run.id)
-
-    async def _is_newer(self, job_id: str, moment: datetime.datetime) -> bool:
-        """Whether a job was submitted after ``moment``: else it belongs to an earlier try of its run."""
-        record = await commands.show_job(job_id)
-        if record is None:
-            return False
-        try:
-            submitted = datetime.datetime.fromisoformat(record.fields["SubmitTime"]).timestamp()
-        except (KeyError, ValueError):
-            return False
-        return submitted > moment.timestamp() - 5.0
-
-    async def _schedule_again(self, run: FlowRun) -> None:
-        """A worker died between taking a run and submitting its job."""
-        message = "The worker that took this run is gone, and SLURM has no job of it: it is scheduled anew."
-        self.get_flow_run_logger(run).warning(message)
-        if run.deployment_id is None:
-            state = Crashed(message="The worker that took this run is gone, and SLURM has no job of it.")
-        else:
-            state = Scheduled(message=message)
-        await self.client.set_flow_run_state(run.id, state, force=True)
-
-    async def _without_job(self, run: FlowRun) -> None:
-        """Open in Prefect's eyes, without a job, and no job was ever recorded."""
-        if run.state is not None and run.state.is_cancelling():
+    async def _take_up(self, run: FlowRun, state: State, jobs: list[QueuedJob]) -> None:
+        last = newest(jobs)
+        last_id = last.id if last is not None else run.infrastructure_pid
+        record = await commands.show_job(last_id) if state.is_pending() and last_id is not None else None
+        submitted = record.submitted if record is not None else None
+        now = datetime.datetime.now(datetime.UTC)
+        decision = decide(state, jobs, run.infrastructure_pid, submitted, now, self.lost_after)
+        if decision.action is Action.FOLLOW:
+            assert self._runs_task_group is not None
+            assert decision.job_id is not None
+            # Marked at once, so that the next look does not find it unfollowed.
+            await self._runs_task_group.start(self._follow_adopted, run, decision.job_id)
+        elif decision.action is Action.SCHEDULE and run.deployment_id is not None:
+            message = "The worker that took this run is gone, and SLURM has no job of it: it is scheduled anew."
+            self.get_flow_run_logger(run).warning(message)
+            await self.client.set_flow_run_state(run.id, Scheduled(message=message), force=True)
+        elif decision.action in (Action.SCHEDULE, Action.CRASH):
+            message = "SLURM has no job of this run, and no worker follows it: it is taken for lost."
+            await self.client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+        elif decision.action is Action.CANCEL:
             await self.client.set_flow_run_state(
                 run.id, Cancelled(message="Cancelled: it had no SLURM job."), force=True
             )
-        elif run.state is not None and run.state.is_running():
-            message = "SLURM has no job of this run, and no worker follows it: it is taken for lost."
-            await self.client.set_flow_run_state(run.id, Crashed(message=message))
+
+    async def _follow_adopted(
+        self, run: FlowRun, job_id: str, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        logger = self.get_flow_run_logger(run)
+        with self._following(run.id), self._limit_slot(run.id):
+            task_status.started()
+            try:
+                configuration = await self.job_configuration.resolve_for_flow_run(
+                    run,
+                    client=self.client,
+                    work_pool=self.work_pool.model_copy(deep=True),
+                    worker_name=self.name,
+                    worker_id=self.backend_id,
+                )
+                logger.info("Worker '%s' follows SLURM job %s of an earlier worker.", self.name, job_id)
+                if run.infrastructure_pid != job_id:
+                    await self.client.update_flow_run(run.id, infrastructure_pid=job_id)
+                await self._follow(run, job_id, configuration)
+            except (SlurmError, httpx.HTTPError, ObjectNotFound, ValueError) as error:
+                # ObjectNotFound: the deployment was deleted. ValueError: its settings are no longer valid.
+                logger.warning("SLURM job %s is not followed just now (%s); it is looked for again.", job_id, error)
+
+    @contextmanager
+    def _limit_slot(self, run_id: UUID) -> Iterator[None]:
+        """A place under the worker's --limit, if there is one; jobs that live already are followed in any case."""
+        holds = False
+        if self._limiter is not None:
+            try:
+                self._limiter.acquire_on_behalf_of_nowait(run_id)
+                holds = True
+            except anyio.WouldBlock:
+                self._logger.debug("More jobs of earlier workers than this worker's limit.")
+        try:
+            yield
+        finally:
+            if holds:
+                self._release_limit_slot(run_id)
 
     async def _runs(self, state: list[StateType] | None = None, ids: list[UUID] | None = None) -> list[FlowRun]:
         """This pool's runs in some states, or of some ids."""
@@ -302,16 +290,3 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
                 url,
             )
         await super().setup()
-
-
-def _living(jobs: list[QueuedJob]) -> QueuedJob | None:
-    """The newest job that waits, runs or is just ending."""
-    living = [job for job in jobs if meaning_of(job.state) not in (Meaning.COMPLETED, Meaning.FAILED)]
-    return max(living, key=lambda job: int(job.id)) if living else None
-
-
-def _run_id(job: QueuedJob) -> UUID | None:
-    try:
-        return UUID(job.name.removeprefix(NAME_PREFIX))
-    except ValueError:
-        return None

@@ -19,9 +19,9 @@ def test_jobs_run_and_a_gpu_is_given(empty_slurm: SlurmCluster):
 def test_two_at_once_share_nothing_and_leave_nothing(slurm: SlurmCluster):
     with slurm_cluster(nodes=1, gpus=0) as other:
         base = other.base
-        job = other.sbatch("#!/bin/bash\nsleep 600\n")
+        job = other.sbatch("#!/bin/bash\nsleep 86397\n")
         other.wait_for(lambda: other.job(job).state == "RUNNING", "the job runs")
-        (sleeping,) = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "600"]]
+        (sleeping,) = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "86397"]]
     assert not base.exists()
     assert not sleeping.is_running()
     assert slurm.node_state("n1") == "idle"

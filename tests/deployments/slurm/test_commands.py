@@ -23,6 +23,10 @@ def test_the_fields_of_a_job_may_hold_blanks_and_equal_signs():
     job = parse_job(SHOW_JOB)
     assert job is not None
     assert (job.id, job.name, job.state, job.restarts) == ("2", "axonloom-3f0c", "FAILED", 3)
+    assert job.exit_code == -9
+    assert job.submitted is not None
+    assert job.submitted.timetuple()[:6] == (2026, 1, 21, 7, 21, 57)
+    assert job.ended is None
     assert job.log == Path("/x/log 1.out")
     assert job.fields["TRES"] == "cpu=1,mem=200M,node=1,billing=1"
     assert job.fields["Command"] == "/home/a b/script.sh --set JobState=COMPLETED x=1"
