@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,16 @@ def start(page, station: Station, flow: str) -> str:
     known = {run["id"] for run in station.runs(flow)}
     page.get_by_role("button", name="Submit").click()
     return newest_run(station, flow, known)
+
+
+def answer(page, button: str, confirm: str, name: str) -> None:
+    """Press a button of a run's page, and confirm what it asks."""
+    page.get_by_role("button", name=button).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    page.wait_for_timeout(700)
+    picture(page, name)
+    dialog.get_by_role("button", name=confirm).first.click()
 
 
 def settings_of(station: Station, run: str) -> Configuration:
@@ -148,11 +159,7 @@ def test_a_run_killed_with_its_worker_is_found_dead_and_retry_goes_on(undisturbe
     picture(page, "crashed")
 
     station.up()
-    page.get_by_role("button", name="Retry").first.click()
-    picture(page, "retry")
-    confirm = page.get_by_role("dialog").get_by_role("button", name="Retry")
-    if confirm.count():
-        confirm.first.click()
+    answer(page, "Retry", "Retry", "retry")
     assert station.wait_for(run, "COMPLETED", "FAILED", patience=420)["type"] == "COMPLETED"
     for plan in chain.stages():
         state = plan.ledger.read()
@@ -160,4 +167,63 @@ def test_a_run_killed_with_its_worker_is_found_dead_and_retry_goes_on(undisturbe
         again = {block for block in before[plan.fingerprint] if state.completions.get(block, 1) > 1}
         assert not again, plan.stage
     assert np.array_equal(segmentation(station.folder / "killed"), segmentation(station.folder / "undisturbed"))
-    assert json.dumps(station.get(f"flow_runs/{run}")["run_count"])
+
+
+def test_suspend_resume_and_cancel(page, station, project):
+    form = open_form(page, station.ui, station.deployment("reconstruct/local")["id"])
+    fill(form, project, "suspended", (32, 32, 32))
+    form["compute"]["workers"].write("1")
+    run = start(page, station, "reconstruct")
+    chain = Chain(settings_of(station, run))
+    until(lambda: len(chain.fragment.ledger.read().done) >= 2, bool)
+    open_run(page, station.ui, run)
+    answer(page, "Suspend", "Submit", "suspend")
+    until(lambda: station.state(run)["name"], lambda name: name == "Suspended")
+    # Its process ends by itself, and everything rests.
+    until(lambda: engines(station), lambda found: not found)
+    page.reload()
+    answer(page, "Resume", "Submit", "resume")
+    station.wait_for(run, "RUNNING")
+    until(lambda: len(chain.graph.ledger.read().done), lambda n: n >= 1)
+    page.reload()
+    answer(page, "Cancel", "Confirm", "cancel")
+    assert station.wait_for(run, "CANCELLED", "COMPLETED")["type"] == "CANCELLED"
+    until(lambda: engines(station), lambda found: not found)
+    for plan in chain.stages():
+        assert set(plan.ledger.read().completions.values()) <= {1}
+
+
+def engines(station: Station) -> list[int]:
+    """Processes of this station that run a flow."""
+    return [
+        p.pid
+        for p in station.processes()
+        if any(
+            word.endswith(("prefect.engine", "_workspace_supervisor", "_workspace_runtime_bootstrap.py"))
+            for word in p.cmdline()
+        )
+    ]
+
+
+def test_the_same_form_runs_on_slurm(undisturbed, page, station, project, empty_slurm):
+    log = (station.folder / "slurm-worker.log").open("ab")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "worker", "start", "--pool", "slurm", "--type", "axonloom-slurm"],
+        cwd=station.folder,
+        env={**station.environment, **empty_slurm.environment, "PREFECT_API_URL": station.api},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        form = open_form(page, station.ui, station.deployment("reconstruct/slurm")["id"])
+        fill(form, project, "on-slurm", (65, 70, 97))
+        run = start(page, station, "reconstruct")
+        open_run(page, station.ui, run)
+        wait_for_state(page, "Completed", 420)
+        assert station.get(f"flow_runs/{run}")["infrastructure_pid"]
+        page.get_by_text("Artifacts", exact=True).first.click()
+        page.get_by_text("-stages").first.wait_for()
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert np.array_equal(segmentation(station.folder / "on-slurm"), segmentation(station.folder / "undisturbed"))
