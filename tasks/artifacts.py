@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
-import httpx
 import numpy as np
-from prefect import get_run_logger
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
-from prefect.exceptions import PrefectException
-from prefect.settings import PREFECT_API_URL
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from axonloom.ledger import Ledger, LedgerState
 from axonloom.pictures import block_map
 from axonloom.stage import StagePlan
 from axonloom.workspace import workspace_id
-from tasks.server_presence import answers, may_be_lost
+from tasks.sending import LiveArtifact, send
 
 #: Seconds between two updates while work goes on.
 INTERVAL = 5.0
@@ -48,41 +38,17 @@ def embedded(png: bytes, caption: str) -> str:
     return f"![{caption}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n{caption}\n"
 
 
-class _Absence:
-    """Whether this process has said that artifacts do not arrive: once, until they do again."""
-
-    told = False
-
-
-def send(create: Callable[..., Any], *arguments: Any, **named: Any) -> Any | None:
-    """Call one of Prefect's artifact functions; returns the artifact's id, None when the server did not take it.
-
-    A server that is away costs one warning, and never the work that is shown.
-    """
-    url = PREFECT_API_URL.value()
-    try:
-        if url and not answers(url):
-            raise httpx.ConnectError(f"nobody answers at {url}")
-        with may_be_lost():
-            taken = create(*arguments, **named)
-    except (httpx.HTTPError, PrefectException) as error:
-        if not _Absence.told:
-            _Absence.told = True
-            get_run_logger().warning(
-                "artifacts are not up to date, because the Prefect server did not take them (%s)", error
-            )
-        return None
-    _Absence.told = False
-    return taken
-
-
 class StageArtifacts:
     """The artifacts of one stage: progress, blocks by state, and a map of the blocks."""
 
     def __init__(self, plan: StagePlan) -> None:
         self.plan = plan
-        self._progress: UUID | None = None
         self._last = 0.0
+        self._progress = LiveArtifact(artifact_key(plan, "progress"), f"{plan.stage}: blocks done, percent")
+        self._blocks = LiveArtifact(
+            artifact_key(plan, "blocks"), f"{plan.stage}: blocks by state (fingerprint {plan.fingerprint[:16]})"
+        )
+        self._map = LiveArtifact(artifact_key(plan, "map"))
 
     def update_from(self, ledger: Ledger) -> None:
         """Read the ledger and update, when the last update is long enough ago."""
@@ -94,30 +60,11 @@ class StageArtifacts:
             return
         self._last = time.monotonic()
         plan, total = self.plan, len(self.plan.grid)
-        percent = 100.0 * len(state.done) / total
-        if self._progress is None:
-            self._progress = send(
-                create_progress_artifact,
-                percent,
-                key=artifact_key(plan, "progress"),
-                description=f"{plan.stage}: blocks done, percent",
-            )
-        else:
-            # Where the server has lost it, the next update makes another.
-            self._progress = send(update_progress_artifact, self._progress, percent)
-        send(
-            create_table_artifact,
-            _block_table(plan, state),
-            key=artifact_key(plan, "blocks"),
-            description=f"{plan.stage}: blocks by state (fingerprint {plan.fingerprint[:16]})",
-        )
+        self._progress.show(100.0 * len(state.done) / total)
+        self._blocks.show(_block_table(plan, state))
         if total > 1:
-            send(
-                create_markdown_artifact,
-                f"# {plan.stage}: {len(state.done)} of {total} blocks done\n\n"
-                + embedded(block_map(block_states(plan, state)), "Blocks; one tile a layer of z"),
-                key=artifact_key(plan, "map"),
-            )
+            picture = embedded(block_map(block_states(plan, state)), "Blocks; one tile a layer of z")
+            self._map.show(f"# {plan.stage}: {len(state.done)} of {total} blocks done\n\n{picture}")
 
 
 def block_states(plan: StagePlan, state: LedgerState) -> np.ndarray:

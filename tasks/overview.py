@@ -7,7 +7,7 @@ from prefect.artifacts import create_table_artifact
 from axonloom.chain import Chain
 from axonloom.stage_status import stage_status
 from axonloom.workspace import workspace_id
-from tasks.artifacts import send
+from tasks.sending import send
 
 
 def show_overview(chain: Chain) -> None:
@@ -30,5 +30,5 @@ def show_overview(chain: Chain) -> None:
         create_table_artifact,
         rows,
         key=f"axonloom-{workspace_id(chain.workspace)[:8]}-stages",
-        description=f"All stages in {chain.workspace}; the segmentation: {chain.layer}",
+        description=f"All stages of {chain.workspace.name}",
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, create_table_artifact
 from prefect.context import TaskRunContext
 
 from axonloom.config.configuration import Configuration
@@ -26,9 +25,10 @@ from axonloom.training.loss_log import NAME, read_log
 from axonloom.training.reproducible import chosen_device
 from axonloom.training.session import FREE
 from axonloom.workspace import workspace_id
-from tasks.artifacts import INTERVAL, embedded, send
+from tasks.artifacts import INTERVAL, embedded
 from tasks.gpu_slot import gpu_slot
 from tasks.retrying import JITTER, delays, may_pass
+from tasks.sending import LiveArtifact
 from tasks.stopping import stop_requested
 
 
@@ -130,7 +130,10 @@ class TrainingArtifacts:
 
     def __init__(self, workspace: Path, folder: Path) -> None:
         self.folder = folder
-        self.key = f"axonloom-{workspace_id(workspace)[:8]}-train"
+        key = f"axonloom-{workspace_id(workspace)[:8]}-train"
+        self._progress = LiveArtifact(f"{key}-progress", "iterations, percent")
+        self._loss = LiveArtifact(f"{key}-loss")
+        self._checkpoints = LiveArtifact(f"{key}-checkpoints", "Checkpoints on disk")
         self._last = time.monotonic()
 
     def update(self, state: TrainingState) -> None:
@@ -138,41 +141,20 @@ class TrainingArtifacts:
         if time.monotonic() - self._last < INTERVAL and state.checkpoint is None:
             return
         self._last = time.monotonic()
-        send(
-            create_progress_artifact,
-            100.0 * state.iteration / state.iterations,
-            key=f"{self.key}-progress",
-            description="iterations, percent",
-        )
-        self._curve(state.iteration, state.iterations)
+        self._show_course(state.iteration, state.iterations)
 
     def finish(self, iteration: int, iterations: int) -> None:
         """The state at the end of a stretch, with the checkpoints on disk."""
-        send(
-            create_progress_artifact,
-            100.0 * iteration / iterations,
-            key=f"{self.key}-progress",
-            description="iterations, percent",
-        )
-        self._curve(iteration, iterations)
-        send(
-            create_table_artifact,
-            checkpoint_rows(self.folder),
-            key=f"{self.key}-checkpoints",
-            description="Checkpoints on disk",
-        )
+        self._show_course(iteration, iterations)
+        self._checkpoints.show(checkpoint_rows(self.folder))
 
-    def _curve(self, iteration: int, iterations: int) -> None:
+    def _show_course(self, iteration: int, iterations: int) -> None:
+        self._progress.show(100.0 * iteration / iterations)
         log = read_log(self.folder / NAME)
-        if not log:
-            return
-        validation = [(e["iteration"], e["validation_loss"]) for e in log if "validation_loss" in e]
-        picture = loss_curve([e["iteration"] for e in log], [e["loss"] for e in log], validation)
-        send(
-            create_markdown_artifact,
-            f"# Training: iteration {iteration} of {iterations}\n\n" + embedded(picture, "Loss"),
-            key=f"{self.key}-loss",
-        )
+        if log:
+            validation = [(e["iteration"], e["validation_loss"]) for e in log if "validation_loss" in e]
+            picture = loss_curve([e["iteration"] for e in log], [e["loss"] for e in log], validation)
+            self._loss.show(f"# Training: iteration {iteration} of {iterations}\n\n{embedded(picture, 'Loss')}")
 
 
 def checkpoint_rows(folder: Path) -> Sequence[dict[str, Any]]:
@@ -191,10 +173,14 @@ def checkpoint_rows(folder: Path) -> Sequence[dict[str, Any]]:
         rows.append(
             {
                 "iteration": iteration,
-                "loss": found.description.training_loss,
-                "validation loss": found.description.validation_loss,
+                "loss": _rounded(found.description.training_loss),
+                "validation loss": _rounded(found.description.validation_loss),
                 "sha256": found.identity()[:16],
                 "path": f"{path}{' (best)' if path.resolve() == best else ''}",
             }
         )
     return rows
+
+
+def _rounded(loss: float | None) -> float | None:
+    return None if loss is None else round(loss, 5)
