@@ -39,7 +39,8 @@ def differences(old: StagePlan, new: StagePlan) -> Iterator[str]:
         yield f"{key} was {_plain(old.grid.shape)}, is {_plain(new.grid.shape)}"
     if old.grid.region != new.grid.region:
         yield f"the volume was {old.grid.region}, is {new.grid.region}"
-    if old.grid.halo != new.grid.halo:
+    # A halo follows from parameters and version; it is worth a word only where those say nothing.
+    if old.grid.halo != new.grid.halo and old.parameters == new.parameters and old.version == new.version:
         yield f"halo was {_plain(old.grid.halo)}, is {_plain(new.grid.halo)}"
     for name in sorted({*old.inputs, *new.inputs}):
         yield from _input_differences(name, old.inputs.get(name), new.inputs.get(name))
@@ -72,4 +73,4 @@ def _changed(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return "not set" if value is None else list(value) if isinstance(value, tuple) else value
