@@ -114,7 +114,7 @@ def test_a_run_from_the_form_does_what_the_command_line_does(undisturbed, page, 
     page.get_by_text(stages).first.wait_for()
     picture(page, "artifacts")
     page.get_by_text(stages).first.click()
-    page.get_by_text("All stages in").first.wait_for()
+    page.get_by_text("All stages of").first.wait_for()
     for name in ("fragment", "agglomerate", "apply", "contingency"):
         page.get_by_text(name, exact=True).first.wait_for()
     # The picture of the segmentation is drawn, and does not spill over the page.

@@ -11,7 +11,7 @@ import pytest
 from tests.flows.affinity_project import configure, make_project
 from tests.station import Station, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def own(tmp_path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_up_and_down_are_idempotent_and_jobs_use_what_is_up(own, tmp_path):
     first = own.up()
     assert httpx.get(first["ui"]).status_code == 200
@@ -59,6 +60,7 @@ def test_up_and_down_are_idempotent_and_jobs_use_what_is_up(own, tmp_path):
         httpx.get(f"{own.api}/health")
 
 
+@pytest.mark.fault
 def test_down_ends_runs_so_that_they_go_on_after_up(own, tmp_path):
     project = make_project(tmp_path)
     content = {
