@@ -25,7 +25,7 @@ test-slow: install
 
 # Every fault, one after another: about an hour on two cores. A handful of them is also in test-slow.
 test-faults: install
-	$(BIN)/pytest -m fault tests/faults
+	$(BIN)/pytest -m fault
 
 lint: install
 	$(BIN)/ruff format --check .
