@@ -21,10 +21,12 @@ def test_a_torn_last_ledger_line(trial, undisturbed):
     run.kill()
     ledger = one.plan("fragment").ledger.folder
     torn = 0
-    for path in ledger.glob("*.jsonl"):
+    for path in sorted(ledger.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)[-2:]:
         lines = path.read_bytes().splitlines(keepends=True)
-        if b'"done"' in lines[-1]:
-            path.write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
+        done = [n for n, line in enumerate(lines) if b'"done"' in line]
+        if done:
+            last = done[-1]
+            path.write_bytes(b"".join(lines[:last]) + lines[last][: len(lines[last]) // 2])
             torn += 1
     assert torn
     (ledger / "snapshot.json").unlink(missing_ok=True)
@@ -83,7 +85,7 @@ def test_a_chunk_of_the_result_is_truncated_after_the_end(trial, undisturbed):
     one.start("verify", one.config, "--repair").end()
     result = one.start().end()
     assert result.code == 0, result.output
-    one.require_whole(undisturbed, mended=2)
+    one.require_whole(undisturbed, mended=1)
     assert one.start("verify", one.config).end().code == 0
 
 

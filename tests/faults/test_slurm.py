@@ -124,6 +124,9 @@ def pool(slurm, tmp_path_factory) -> Iterator[Pool]:
 
 def require_retry_finishes(run: PoolRun, expected) -> None:
     trial = run.trial
+    run.pool.slurm.wait_empty(limit=120)
+    # The flow said so itself when it was asked to end; its worker says why, once the job is gone.
+    until(lambda: run.pool.station.state(run.run), lambda state: "SLURM job" in (state["message"] or ""))
     before = trial.states()
     run.retry()
     run.ends("COMPLETED")
@@ -163,7 +166,9 @@ def test_a_runs_job_hits_its_time_limit(pool, trial, undisturbed):
     # The limit is one minute, the least that there is: the run is made to last longer.
     one = trial(seconds={"fragment": 6.0})
     run = pool.submit(one, time="00:01:00")
-    state = run.ends("CRASHED")
+    run.ends("CRASHED")
+    pool.slurm.wait_empty(limit=120)
+    state = until(lambda: pool.station.state(run.run), lambda found: "SLURM job" in (found["message"] or ""))
     assert "time" in state["message"].lower(), state
     before = one.states()
     assert before[one.plan("fragment").fingerprint].done
@@ -173,6 +178,7 @@ def test_a_runs_job_hits_its_time_limit(pool, trial, undisturbed):
         run.retry()
         until(lambda: pool.station.state(run.run)["type"], lambda kind: kind != "CRASHED")
         state = run.ends("COMPLETED", "CRASHED")
+        pool.slurm.wait_empty(limit=120)
         retries += 1
         assert retries < 6
     one.require_not_twice(before)
@@ -182,7 +188,9 @@ def test_a_runs_job_hits_its_time_limit(pool, trial, undisturbed):
 
 def test_a_runs_job_is_killed_for_its_memory(pool, trial, undisturbed):
     run = pool.submit(trial(), at={"stage": "fragment", "block": 20, "do": "swell"})
-    state = run.ends("CRASHED")
+    run.ends("CRASHED")
+    pool.slurm.wait_empty(limit=120)
+    state = until(lambda: pool.station.state(run.run), lambda found: "SLURM job" in (found["message"] or ""))
     assert "memory" in state["message"].lower(), state
     require_retry_finishes(run, undisturbed)
 
