@@ -55,8 +55,9 @@ def clean(
     """Delete what can be computed again, after saying what and how much. Inputs are never touched."""
     chain = Chain(configuration_of(config, overrides or []))
     if not (stage or stale or cache or layer):
-        complaints.print("[red]error:[/red] say what to delete: --stage STAGE, --stale, --cache or --layer")
-        raise typer.Exit(exit_codes.BAD_INPUT)
+        with sentences():
+            _overview(chain, as_json)
+        return
     if break_lease:
         with sentences():
             _break_leases(chain, stage or [], layer)
@@ -90,6 +91,23 @@ def clean(
         print(json.dumps({"deleted": deleted, "bytes": total, "items": [d.to_json() for d in found]}))
     elif deleted:
         console.print(f"deleted {readable(total)}")
+
+
+def _overview(chain: Chain, as_json: bool) -> None:
+    """What each flag would delete."""
+    choices = {f"--stage {name}": of_stage(chain, name) for name in dict.fromkeys(p.stage for p in chain.stages())}
+    choices |= {
+        "--stale": of_other_parameters(chain),
+        "--cache": of_cache(chain),
+        "--layer": of_layer(chain) if SegmentationLayer.at(chain.layer).marker() else [],
+    }
+    sizes = {flag: sum(d.size for d in found) for flag, found in choices.items()}
+    if as_json:
+        print(json.dumps({"deleted": False, "choices": sizes}))
+        return
+    for flag, size in sizes.items():
+        console.print(f"{readable(size):>9}  {flag}")
+    console.print("nothing was deleted: name what")
 
 
 def _agreed() -> bool:

@@ -161,12 +161,18 @@ def test_an_interrupted_deletion_is_no_stage_and_is_ended_by_the_next(config):
     assert not half.exists()
 
 
-def test_bad_requests_are_sentences(config):
-    for arguments, sentence in (
-        ((), "--stage"),
-        (("--stage", "segment"), "it has fragment, join"),
-    ):
-        found = axonloom("clean", config, *arguments, "--yes")
-        assert found.returncode == 2
-        assert sentence in found.stderr
-        assert "Traceback" not in found.stderr
+def test_without_a_flag_it_lists_what_each_would_delete(config):
+    run(chain_of(config, "merge.threshold=0.7").pool)
+    before = tree(config.parent)
+    sizes = json.loads(axonloom("clean", config, "--json").stdout)["choices"]
+    assert sizes["--stale"] > 0
+    assert sizes["--stage fragment"] > sizes["--stage pool"] > 0
+    assert sizes["--layer"] > 0
+    assert "--stale" in axonloom("clean", config).stdout
+    assert tree(config.parent) == before
+
+
+def test_a_stage_that_is_none_is_a_sentence(config):
+    found = axonloom("clean", config, "--stage", "segment", "--yes")
+    assert found.returncode == 2
+    assert "it has fragment, join" in found.stderr
