@@ -18,6 +18,9 @@ PATIENCE = 60.0
 #: Answers of sbatch that pass by themselves.
 PASSING = ("timed out", "Unable to contact", "temporarily unavailable", "try again", "Connection refused")
 
+#: States of a job that holds no node.
+WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
+
 #: Reasons for which a job waits for ever (squeue's %r).
 HOPELESS = frozenset(
     {
@@ -52,6 +55,7 @@ class QueuedJob:
     id: str
     state: str
     reason: str
+    name: str
 
 
 def options_of(profile: JobProfile, name: str, log: Path) -> list[str]:
@@ -97,10 +101,10 @@ def submit(options: Sequence[str], script: str) -> str:
 
 def queue() -> dict[str, QueuedJob] | None:
     """This user's jobs that wait or run, by id; None when SLURM does not answer."""
-    done = _run(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%r"])
+    done = _run(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%r|%j"])
     if done.returncode:
         return None
-    jobs = (QueuedJob(*line.strip().split("|", 2)) for line in done.stdout.splitlines() if line.count("|") == 2)
+    jobs = (QueuedJob(*line.strip().split("|", 3)) for line in done.stdout.splitlines() if line.count("|") >= 3)
     return {job.id: job for job in jobs}
 
 
@@ -117,6 +121,8 @@ def script_of(profile: JobProfile, command: Sequence[str], exports: dict[str, st
     The command is quoted word by word. Of the profile, ``setup`` is shell as it stands, and ``scratch`` and ``python`` may name
     variables, which the configuration has checked to be all that they do.
     """
+    # A folder called tasks or blocks where a job happens to start must not hide the packages of that name.
+    exports = {"PYTHONSAFEPATH": "1", **exports}
     lines = ["#!/bin/bash", *profile.setup]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     if scratch and profile.scratch is not None:

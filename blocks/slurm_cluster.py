@@ -9,23 +9,26 @@ the flow, whatever ends it.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import shlex
-import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from distributed.core import Status
+import dask
+import psutil
 from distributed.deploy.adaptive import Adaptive
-from distributed.deploy.spec import ProcessInterface, SpecCluster
+from distributed.deploy.spec import SpecCluster
+from prefect.settings import PREFECT_API_URL
 
 from axonloom.config.compute import JobProfile, NetworkSettings
-from blocks import reaper, slurm
-from blocks.jobqueue import SLURMCluster, SLURMJob
-from blocks.worker_life import LEAVE_AT, STAGGER
+from blocks import slurm
+from blocks.jobqueue import SLURMCluster
+from blocks.kept_jobs import KeptJobs
+from blocks.worker_job import WorkerJob
 
 logger = logging.getLogger("axonloom.compute")
 
@@ -33,14 +36,12 @@ logger = logging.getLogger("axonloom.compute")
 INTERVAL, QUEUE_INTERVAL = 2.0, 5.0
 #: Seconds for which jobs stay without work: the next stage may need them.
 IDLE = 30.0
-#: Seconds in which a worker whose flow is gone ends itself, and in which a running job's workers must arrive.
-DEATH_TIMEOUT, ARRIVAL = 60, 300.0
-#: Seconds without any worker after which a job that had some counts as lost.
-SILENCE = 20.0
+#: Seconds in which a running job's workers must arrive, and without any after which a job that had some counts as lost.
+ARRIVAL, SILENCE = 300.0, 20.0
+#: Time without a heartbeat after which a worker counts as dead (its node lost power: nothing closed the connection).
+HEARTBEAT = "120s"
 #: So many times in a row all jobs that ended had never had a worker: the next ones will not either.
 HOPELESS_ROUNDS = 3
-#: Tries of a submission that SLURM was too busy for.
-SUBMISSIONS = 6
 
 
 class WorkersError(slurm.SlurmError):
@@ -59,86 +60,6 @@ class Trouble:
             raise WorkersError(self.sentence)
 
 
-class WorkerJob(SLURMJob):
-    """One job: ``profile.workers_per_job`` Dask workers in processes of their own."""
-
-    def __init__(
-        self,
-        scheduler: str | None = None,
-        name: str | None = None,
-        *,
-        profile: JobProfile,
-        logs: Path,
-        kept: _Kept,
-        security: Any = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            scheduler,
-            name,
-            cores=profile.cores,
-            memory=f"{slurm.megabytes_of(profile.memory)}MiB",
-            processes=profile.workers_per_job,
-            security=security,
-            **options,
-        )
-        self.profile, self.logs, self.kept = profile, logs, kept
-        self.arrived = False
-        self.submitted_at = self.last_seen = time.monotonic()
-        self.command = _worker_command(scheduler or "", str(name), profile, security, options.get("interface"))
-
-    def job_script(self) -> str:
-        """The script that sbatch gets; dask-jobqueue's own is not quoted."""
-        profile = self.profile
-        threads = str(profile.threads)
-        exports = {
-            # Threads of torch would otherwise spin while they wait, and take the cores from other workers.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            **{f"{n}_NUM_THREADS": threads for n in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
-            # Task logs reach the server; here they would only fill the job's output.
-            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",
-            STAGGER: str(0.1 * profile.leaving_seconds),
-        }
-        script = slurm.script_of(profile, self.command, exports)
-        first, rest = script.split("\n", 1)
-        return f"{first}\nexport {LEAVE_AT}=$(($(date +%s) + {int(profile.leaving_seconds)}))\n{rest}"
-
-    @property
-    def log(self) -> Path:
-        return self.logs / f"{self.name}-{self.job_id}.log"
-
-    async def start(self) -> None:
-        """Submit; a refusal is the cluster's trouble.
-
-        Raises
-        ------
-        SlurmError
-            SLURM refused, or stayed too busy.
-        """
-        # A name's % would mean something to sbatch.
-        log = Path(str(self.logs).replace("%", "%%")) / f"{self.name}-%j.log"
-        options = slurm.options_of(self.profile, str(self.name), log)
-        for attempt in range(SUBMISSIONS):
-            try:
-                self.job_id = await asyncio.to_thread(slurm.submit, options, self.job_script())
-                break
-            except slurm.SlurmError as error:
-                self.status = Status.failed
-                if not error.may_pass or attempt == SUBMISSIONS - 1:
-                    raise
-                await asyncio.sleep(5.0 * (attempt + 1))
-        self.kept.add(self.job_id)
-        self.submitted_at = self.last_seen = time.monotonic()
-        logger.info("submitted job %s (%s)", self.job_id, self.name)
-        await ProcessInterface.start(self)
-
-    async def close(self) -> None:
-        if self.job_id is not None:
-            await asyncio.to_thread(slurm.cancel, [self.job_id])
-            self.kept.remove(self.job_id)
-        await ProcessInterface.close(self)
-
-
 class JobCluster(SLURMCluster):
     """The cluster. Use it as a context manager; leaving it cancels all of its jobs."""
 
@@ -150,23 +71,25 @@ class JobCluster(SLURMCluster):
         folder.mkdir(parents=True, exist_ok=True)
         self.profile, self.trouble, self.folder = profile, trouble, folder
         self._hopeless_rounds = 0
-        self._kept = _Kept()
+        self._warned = False
+        self._kept = KeptJobs()
         self._token = f"axonloom-{label}-{uuid.uuid4().hex[:6]}"
         # Workers on other machines need an address of this one; the certificates keep everybody else out.
         scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0", "allowed_failures": 5}
         if network.host is not None:
             scheduler["host"] = network.host
         try:
-            super().__init__(
-                scheduler_options=scheduler,
-                interface=network.interface,
-                security=True if network.encrypted else None,
-                shared_temp_directory=str(folder),
-                name=self._token,
-                profile=profile,
-                logs=folder,
-                kept=self._kept,
-            )
+            with dask.config.set({"distributed.scheduler.worker-ttl": HEARTBEAT}):
+                super().__init__(
+                    scheduler_options=scheduler,
+                    interface=network.interface,
+                    security=True if network.encrypted else None,
+                    shared_temp_directory=str(folder),
+                    name=self._token,
+                    profile=profile,
+                    logs=folder,
+                    kept=self._kept,
+                )
         except BaseException:
             self._kept.close()
             raise
@@ -182,38 +105,69 @@ class JobCluster(SLURMCluster):
     async def look_after_jobs(self) -> None:
         """Forget the jobs that are gone, so that others can take their place."""
         now = time.monotonic()
-        connected = {str(state.name) for state in self.scheduler.workers.values()}
         for name, job in self.workers.items():
-            if any(worker == name or worker.rpartition("-")[0] == name for worker in connected):
+            if self._workers_of(name):
+                if not job.arrived:
+                    self._warn_of_loopback(name)
                 job.arrived, job.last_seen = True, now
                 self._hopeless_rounds = 0
         submitted = {name: job for name, job in self.workers.items() if job.job_id is not None}
-        if not submitted:
-            return
-        queue = await asyncio.to_thread(slurm.queue)
+        queue = await asyncio.to_thread(slurm.queue) if submitted else None
         if queue is None:
             return
         stillborn = []
         for name, job in submitted.items():
             queued = queue.get(job.job_id)
-            silent = now - job.last_seen > (SILENCE if job.arrived else ARRIVAL)
-            if queued is not None and queued.state in ("PENDING", "CONFIGURING", "REQUEUED"):
+            if queued is not None and queued.state in slurm.WAITING:
+                # It may have run before, on a node that died: what it ran there is lost, and it will run again.
+                await self._drop_workers(name)
                 job.last_seen = now
                 if queued.reason in slurm.HOPELESS:
                     self.trouble.sentence = f"SLURM will never start job {job.job_id} ({name}): {queued.reason}"
-                continue
-            if queued is not None and not silent:
-                continue
-            logger.warning("job %s (%s) is gone; another takes its place if there is work", job.job_id, name)
-            if not job.arrived:
-                stillborn.append(job)
-            self.worker_spec.pop(name, None)
-            self.workers.pop(name, None)
-            await job.close()
+            elif queued is None or now - job.last_seen > (SILENCE if job.arrived else ARRIVAL):
+                logger.info("job %s (%s) is gone; another takes its place if there is work", job.job_id, name)
+                if not job.arrived:
+                    stillborn.append(job)
+                await self._drop_workers(name)
+                self.worker_spec.pop(name, None)
+                self.workers.pop(name, None)
+                await job.close()
         if stillborn:
             self._hopeless_rounds += 1
             if self._hopeless_rounds >= HOPELESS_ROUNDS:
                 self.trouble.sentence = _why_hopeless(stillborn[-1])
+
+    def _cancel_all(self) -> None:
+        """Everything of this cluster: also a job whose submission SLURM never answered."""
+        try:
+            queue = slurm.queue() or {}
+            named = [job.id for job in queue.values() if job.name.startswith(f"{self._token}-")]
+            slurm.cancel({*self._kept.jobs, *named})
+        except slurm.SlurmError as error:
+            logger.warning("jobs could not be cancelled: %s", error)
+
+    def _workers_of(self, name: str) -> list[Any]:
+        """The scheduler's records of a job's workers: named as the job, or as it with a number."""
+        workers = self.scheduler.workers.values()
+        return [w for w in workers if str(w.name) == name or str(w.name).rpartition("-")[0] == name]
+
+    async def _drop_workers(self, name: str) -> None:
+        """Workers of a job that does not run any more: the scheduler may not have noticed."""
+        for worker in self._workers_of(name):
+            await self.scheduler.remove_worker(
+                worker.address, stimulus_id=f"job-gone-{time.time()}", expected=True, close=False
+            )
+
+    def _warn_of_loopback(self, name: str) -> None:
+        api = PREFECT_API_URL.value() or ""
+        here = {address.address for found in psutil.net_if_addrs().values() for address in found}
+        elsewhere = [worker.host for worker in self._workers_of(name) if worker.host not in here]
+        if elsewhere and not self._warned and _is_loopback(urlsplit(api).hostname or ""):
+            self._warned = True
+            logger.warning(
+                "workers on %s cannot reach the Prefect server at %s: their task runs will not show; start the server on an "
+                "address of the cluster's network, and set PREFECT_API_URL to it", elsewhere[0], api,
+            )  # fmt: skip
 
     def work(self) -> int:
         """Tasks that wait or run."""
@@ -226,8 +180,7 @@ class JobCluster(SLURMCluster):
 
     def idle_jobs(self) -> list[str]:
         """Names of the jobs that run nothing: first those that still wait for a place."""
-        busy = {str(state.name) for state in self.scheduler.workers.values() if state.processing}
-        idle = [n for n in self.worker_spec if not any(w == n or w.rpartition("-")[0] == n for w in busy)]
+        idle = [name for name in self.worker_spec if not any(w.processing for w in self._workers_of(name))]
         return sorted(idle, key=lambda name: bool(getattr(self.workers.get(name), "arrived", False)))
 
     async def open_jobs(self, count: int) -> None:
@@ -247,7 +200,7 @@ class JobCluster(SLURMCluster):
             await super()._close()
         finally:
             # Whatever went wrong above, nothing stays in the queue.
-            await asyncio.to_thread(slurm.cancel, list(self._kept.jobs))
+            await asyncio.to_thread(self._cancel_all)
             self._kept.close()
             for kind in ("key", "cert", "ca_file"):
                 file = getattr(self, f"_job_{kind}", None)
@@ -298,62 +251,6 @@ class JobAdaptive(Adaptive):
             self._idle_since = None
 
 
-class _Kept:
-    """The jobs that must not outlive this process: told to a process that does, and cancels them then."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, None] = {}
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", str(reaper.__file__)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            # Ctrl+C in the terminal is not for it.
-            start_new_session=True,
-        )
-
-    def add(self, job: str) -> None:
-        self.jobs[job] = None
-        self._tell(job)
-
-    def remove(self, job: str) -> None:
-        self.jobs.pop(job, None)
-        self._tell(f"-{job}")
-
-    def close(self) -> None:
-        """Let it cancel what is left, and end."""
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            try:
-                self._process.stdin.close()
-            except BrokenPipeError:
-                logger.warning("the process that cancels jobs left behind was gone before its time")
-        self._process.wait(timeout=slurm.PATIENCE)
-
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            logger.warning("the process that cancels jobs left behind is gone; after kill -9 they end by themselves")
-
-
-def _worker_command(scheduler: str, name: str, profile: JobProfile, security: Any, interface: str | None) -> list[str]:
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--name", name, "--nthreads", "1"]
-    command += ["--nworkers", str(profile.workers_per_job), "--nanny", "--no-dashboard"]
-    # SLURM watches the memory; Dask would spill and stop workers at shares of it.
-    command += ["--memory-limit", "0", "--death-timeout", str(DEATH_TIMEOUT), "--preload", "blocks.worker_life"]
-    if interface is not None:
-        command += ["--interface", interface]
-    if security is not None:
-        command += ["--protocol", "tls://"]
-        for key, value in security.get_tls_config_for_role("worker").items():
-            if key != "ciphers" and value is not None:
-                command += [f"--tls-{key.replace('_', '-')}", str(value)]
-    return command
-
-
 def _why_hopeless(job: WorkerJob) -> str:
     end = slurm.end_of(job.log)
     told = f"; the end of {job.log}:\n{end}" if end else f" and left no output in {job.log}"
@@ -361,3 +258,10 @@ def _why_hopeless(job: WorkerJob) -> str:
         f"{HOPELESS_ROUNDS} times in a row SLURM jobs ended before their workers arrived ({shlex.quote(str(job.name))} was the "
         f"last){told}\n`axonloom compute check` finds out what is wrong with the profile"
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

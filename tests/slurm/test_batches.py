@@ -26,7 +26,7 @@ from axonloom.config.load import load_configuration
 from tests.flows.affinity_project import configure, make_project, segmentation
 from tests.slurm_cluster import SlurmCluster
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow]
+pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROFILE = {"cores": 1, "memory": "950MB", "max_jobs": 2, "time": 10}
 BLOCKS = 64
@@ -110,17 +110,35 @@ def test_jobs_that_are_cancelled_are_replaced_and_no_finished_block_runs_again(t
     assert len(empty_slurm.jobs(ended=True)) >= len(jobs) + (1 if victims == "all" else 0)
 
 
+def test_a_node_that_dies_takes_nothing_with_it(toy, empty_slurm, tmp_path):
+    plan = toy.ToyStage.planned(tmp_path, BLOCKS, 0.3)
+    with running(toy.toy, str(tmp_path), BLOCKS, compute(), 0.3) as run:
+        wait_for_outputs(plan.folder, 6, run)
+        node = empty_slurm.jobs()[0].nodes
+        empty_slurm.kill_node(node)
+        try:
+            assert run.result(timeout=200)["computed"] == BLOCKS
+        finally:
+            empty_slurm.revive_node(node)
+    state = plan.ledger.read()
+    assert set(state.done) == set(range(BLOCKS))
+    assert set(state.completions.values()) == {1}
+    empty_slurm.wait_empty(limit=60)
+
+
 def test_workers_leave_between_two_batches_and_others_come(toy, empty_slurm, tmp_path):
-    plan = toy.ToyStage.planned(tmp_path, BLOCKS, 0.5)
+    blocks = 8
+    plan = toy.ToyStage.planned(tmp_path, blocks, 3.0)
     before = {job.id for job in empty_slurm.jobs(ended=True)}
-    # Each lives for 12 seconds at most; the work of both is 16.
-    assert toy.toy(str(tmp_path), BLOCKS, compute(leave_after="0:12"), 0.5)["computed"] == BLOCKS
+    # 24 seconds of work for one job at a time, which takes nothing more after 20.
+    settings = compute(max_jobs=1, leave_after="0:20")
+    assert toy.toy(str(tmp_path), blocks, settings, 3.0)["computed"] == blocks
     state = plan.ledger.read()
     # They ended what they had begun: nothing was lost, and nothing was begun twice.
     assert set(state.started.values()) == {1}
     assert set(state.completions.values()) == {1}
     jobs = [job for job in empty_slurm.jobs(ended=True) if job.id not in before]
-    assert len(jobs) > 2
+    assert len(jobs) >= 2
     assert "COMPLETED" in {job.state for job in jobs}
     empty_slurm.wait_empty(limit=20)
 

@@ -54,3 +54,13 @@ def test_a_dask_worker_that_is_killed_is_replaced_and_no_finished_block_runs_aga
     assert set(state.completions.values()) == {1}
     # What the worker had in hand was begun again, and nothing else.
     assert 1 <= len([b for b, n in state.started.items() if n > 1]) <= 2
+
+
+@pytest.mark.flow
+def test_without_slurm_the_flow_says_so(prefect_api, tmp_path, monkeypatch):
+    from blocks.slurm_cluster import WorkersError
+    from tests.flows import toy
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WorkersError, match="sbatch is not on this machine"):
+        toy.toy(str(tmp_path), 4, ComputeSettings(on="slurm"))
