@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -25,15 +26,22 @@ time.sleep(60)
 """
 
 
-@pytest.fixture
-def config(project, tmp_path):
-    config = configure(project, tmp_path / "work", (64, 64, 128))
+@pytest.fixture(scope="module")
+def finished(project, tmp_path_factory):
+    config = configure(project, tmp_path_factory.mktemp("finished") / "work", (64, 64, 128))
     run_all(chain_of(config))
-    cache = tmp_path / "work" / "cache"
+    cache = config.with_suffix("") / "cache"
     cache.mkdir()
     for plan in chain_of(config).stages():
         (cache / f"{plan.stage}-{plan.fingerprint}-0-1").write_bytes(b"result")
     return config
+
+
+@pytest.fixture
+def config(finished, project, tmp_path):
+    """A copy of a finished workspace."""
+    shutil.copytree(finished.with_suffix(""), tmp_path / "work")
+    return configure(project, tmp_path / "work", (64, 64, 128))
 
 
 def folders(config) -> set[str]:
