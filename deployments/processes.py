@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,32 @@ def recorded(path: Path) -> psutil.Process | None:
     return process
 
 
-def stop_family(process: psutil.Process, grace: float) -> None:
-    """End a process and all that it has started: asked first, killed after ``grace`` seconds."""
-    family = _family(process)
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock file, on a disk of this machine, for the time of a ``with`` block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def orphaned_runs(api: str) -> list[psutil.Process]:
+    """Processes of flow runs of a server whose worker is gone: of this user, on this machine, and in no Slurm job."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        ours = environment.get("PREFECT_API_URL") == api and "PREFECT__FLOW_RUN_ID" in environment
+        if ours and "SLURM_JOB_ID" not in environment:
+            found.append(process)
+    return found
+
+
+def stop_families(processes: Sequence[psutil.Process], grace: float) -> None:
+    """End processes and all that they have started: asked first, killed after ``grace`` seconds."""
+    family = list({member.pid: member for process in processes for member in _family(process)}.values())
     for member in family:
         _quietly(member.terminate)
     _, alive = psutil.wait_procs(family, timeout=grace)

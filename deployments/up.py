@@ -21,9 +21,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.deploy import Deployed, deploy
 from deployments.pools import LOCAL
-from deployments.processes import recorded, stop_family, write_record
+from deployments.processes import one_at_a_time, orphaned_runs, recorded, stop_families, write_record
 from deployments.server import PATIENCE, ServerError, ServerSettings, SharedServer, healthy
 
+LOCK = "up.lock"
 #: Seconds that runs have to finish or drop their blocks when the machine is taken down.
 GRACE = 30.0
 
@@ -94,11 +95,12 @@ def up(
             f"PREFECT_API_URL names the server {configured}, which --database, --host and --port cannot change: leave them "
             "away, or unset PREFECT_API_URL"
         )
-    api = configured or shared.stay(server)
-    with temporary_settings({PREFECT_API_URL: api}):
-        deployed = deploy(folder, gpu_slots)
-        worker = _Worker(shared.folder)
-        process = worker.ensure(api, deployed.folder, runs)
+    with one_at_a_time(shared.folder / LOCK):
+        api = configured or shared.stay(server)
+        with temporary_settings({PREFECT_API_URL: api}):
+            deployed = deploy(folder, gpu_slots)
+            worker = _Worker(shared.folder)
+            process = worker.ensure(api, deployed.folder, runs)
     return Station(api=api, own_server=not configured, worker=process.pid, worker_log=worker.log, deployed=deployed)
 
 
@@ -108,9 +110,10 @@ def down() -> Taken:
     Runs get 30 s to finish or drop their blocks; they end as Crashed, and *Retry* goes on where they stopped.
     """
     shared = SharedServer()
-    worker = _Worker(shared.folder).stop()
-    url = shared.url()
-    jobs = shared.dismiss()
+    with one_at_a_time(shared.folder / LOCK):
+        worker = _Worker(shared.folder).stop()
+        url = shared.url()
+        jobs = shared.dismiss()
     return Taken(worker=worker, server=None if jobs else url, jobs=tuple(jobs))
 
 
@@ -169,8 +172,12 @@ class _Worker:
     def stop(self) -> int | None:
         """Stop the worker and its runs; returns its process number."""
         process = recorded(self.record)
-        if process is not None:
-            stop_family(process, GRACE)
+        try:
+            api = json.loads(self.record.read_text())["api"]
+        except (FileNotFoundError, ValueError):
+            return None
+        # Also the runs of a worker that was killed: they go on without it.
+        stop_families([*([process] if process is not None else []), *orphaned_runs(api)], GRACE)
         self.record.unlink(missing_ok=True)
         return process.pid if process is not None else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import httpx
 import psutil
@@ -61,7 +62,8 @@ def test_up_and_down_are_idempotent_and_jobs_use_what_is_up(own, tmp_path):
 
 
 @pytest.mark.fault
-def test_down_ends_runs_so_that_they_go_on_after_up(own, tmp_path):
+@pytest.mark.parametrize("orphaned", [False, True], ids=["with its worker", "whose worker was killed"])
+def test_down_ends_a_run_so_that_it_goes_on_after_up(own, tmp_path, orphaned):
     project = make_project(tmp_path)
     content = {
         "workspace": str(tmp_path / "work"),
@@ -73,6 +75,9 @@ def test_down_ends_runs_so_that_they_go_on_after_up(own, tmp_path):
     run = own.start("reconstruct/local", content)
     own.wait_for(run, "RUNNING")
     until(lambda: list((tmp_path / "work").glob("fragment/*/ledger/*.jsonl")), bool)
+    if orphaned:
+        psutil.Process(own.worker).kill()
+        time.sleep(2)
     own.down()
     assert not until(own.processes, lambda found: not found, 30)
     own.up()
