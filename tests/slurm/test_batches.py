@@ -26,7 +26,10 @@ from axonloom.config.load import load_configuration
 from tests.flows.affinity_project import configure, make_project, segmentation
 from tests.slurm_cluster import SlurmCluster
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.flow, pytest.mark.timeout(600)]
+
+#: One of each kind is a slow test; what is like another is in the matrix of faults.
+slow, fault = pytest.mark.slow, pytest.mark.fault
 
 PROFILE = {"cores": 1, "memory": "950MB", "max_jobs": 2, "time": 10}
 BLOCKS = 64
@@ -68,6 +71,7 @@ def worker_processes() -> list[psutil.Process]:
     return found
 
 
+@slow
 def test_the_segmentation_is_that_of_local_threads(prefect_api, empty_slurm, tmp_path):
     from flows.reconstruct import reconstruct
 
@@ -92,7 +96,7 @@ def test_the_segmentation_is_that_of_local_threads(prefect_api, empty_slurm, tmp
     assert not [path for path in (tmp_path / "there" / "slurm").iterdir() if path.suffix != ".log"]
 
 
-@pytest.mark.parametrize("victims", ["one", "all"])
+@pytest.mark.parametrize("victims", [pytest.param("one", marks=fault), pytest.param("all", marks=slow)])
 def test_jobs_that_are_cancelled_are_replaced_and_no_finished_block_runs_again(toy, empty_slurm, tmp_path, victims):
     plan = toy.ToyStage.planned(tmp_path, BLOCKS, 0.3)
     with running(toy.toy, str(tmp_path), BLOCKS, compute(), 0.3) as run:
@@ -110,6 +114,7 @@ def test_jobs_that_are_cancelled_are_replaced_and_no_finished_block_runs_again(t
     assert len(empty_slurm.jobs(ended=True)) >= len(jobs) + (1 if victims == "all" else 0)
 
 
+@fault
 def test_a_node_that_dies_takes_nothing_with_it(toy, empty_slurm, tmp_path):
     plan = toy.ToyStage.planned(tmp_path, BLOCKS, 0.3)
     with running(toy.toy, str(tmp_path), BLOCKS, compute(), 0.3) as run:
@@ -126,6 +131,7 @@ def test_a_node_that_dies_takes_nothing_with_it(toy, empty_slurm, tmp_path):
     empty_slurm.wait_empty(limit=60)
 
 
+@slow
 def test_workers_leave_between_two_batches_and_others_come(toy, empty_slurm, tmp_path):
     blocks = 8
     plan = toy.ToyStage.planned(tmp_path, blocks, 3.0)
@@ -143,6 +149,7 @@ def test_workers_leave_between_two_batches_and_others_come(toy, empty_slurm, tmp
     empty_slurm.wait_empty(limit=20)
 
 
+@slow
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
@@ -174,7 +181,14 @@ def start(prefect_api: str, config: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl-c", "sigterm", "kill-9"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(signal.SIGINT, marks=fault, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, marks=slow, id="sigterm"),
+        pytest.param(signal.SIGKILL, marks=fault, id="kill-9"),
+    ],
+)
 def test_nothing_stays_in_the_queue_when_the_flow_is_stopped(prefect_api, empty_slurm, tmp_path, how):
     config = configure(
         make_project(tmp_path), tmp_path / "work", (32, 32, 32), compute=compute().model_dump(mode="json")
@@ -194,6 +208,7 @@ def test_nothing_stays_in_the_queue_when_the_flow_is_stopped(prefect_api, empty_
     assert not worker_processes()
 
 
+@fault
 def test_workers_end_by_themselves_when_nobody_can_cancel_them(prefect_api, empty_slurm: SlurmCluster, tmp_path):
     config = configure(
         make_project(tmp_path), tmp_path / "work", (32, 32, 32), compute=compute().model_dump(mode="json")
@@ -221,6 +236,7 @@ def check(config: Path, *more: str) -> tuple[int, list[dict[str, Any]]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@slow
 def test_the_check_of_good_and_bad_profiles(empty_slurm, tmp_path):
     config = tmp_path / "axonloom.yaml"
     gpu = {**PROFILE, "gres": "gpu:1", "partition": "gpu"}
@@ -237,6 +253,7 @@ def test_the_check_of_good_and_bad_profiles(empty_slurm, tmp_path):
     empty_slurm.wait_empty(limit=5)
 
 
+@slow
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
