@@ -48,7 +48,9 @@ def require_stopped_for_a_full_disk(trial: Trial, result) -> None:
     assert not any(state.failed for state in trial.states().values())
 
 
-@pytest.mark.parametrize(("blocks", "but"), MOMENTS)
+@pytest.mark.parametrize(
+    ("blocks", "but"), [pytest.param(*MOMENTS[1], marks=pytest.mark.slow), MOMENTS[0], *MOMENTS[2:]]
+)
 def test_of_the_workspace(trial, undisturbed, disk, tmp_path, blocks, but):
     on_it = disk(tmp_path / "small", 24)
     one = trial(folder=tmp_path / "small" / "trial", log_folder=tmp_path)
