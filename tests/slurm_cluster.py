@@ -493,6 +493,8 @@ def _environ(process: psutil.Process) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    # SIGTERM takes it down in order, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with slurm_cluster() as running:
         print(f"export SLURM_CONF={running.conf}\nCtrl+C takes it down", flush=True)
         try:
