@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,28 @@ class Station:
     # What the API says -------------------------------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.api}/{path}", timeout=30).raise_for_status().json()
+        return self._ask("GET", path)
 
     def post(self, path: str, **content: Any) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=content, timeout=30).raise_for_status()
-        return answer.json() if answer.content else None
+        return self._ask("POST", path, content)
 
     def patch(self, path: str, **content: Any) -> None:
-        httpx.patch(f"{self.api}/{path}", json=content, timeout=30).raise_for_status()
+        self._ask("PATCH", path, content)
+
+    def _ask(self, method: str, path: str, content: Any = None) -> Any:
+        """Ask until the server answers: on SQLite it may be busy for a minute (503), after a kill away for some seconds."""
+        give_up = time.monotonic() + PATIENCE
+        while True:
+            try:
+                answer = httpx.request(method, f"{self.api}/{path}", json=content, timeout=60)
+            except httpx.TransportError:
+                if time.monotonic() > give_up:
+                    raise
+            else:
+                if answer.status_code != 503 or time.monotonic() > give_up:
+                    answer.raise_for_status()
+                    return answer.json() if answer.content else None
+            time.sleep(1)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """``flow/name``."""
@@ -90,7 +105,11 @@ class Station:
     def start(self, deployment: str, configuration: dict[str, Any]) -> str:
         """Start a run; returns its id."""
         identifier = self.deployment(deployment)["id"]
-        return self.post(f"deployments/{identifier}/create_flow_run", parameters={"configuration": configuration})["id"]
+        return self.post(
+            f"deployments/{identifier}/create_flow_run",
+            parameters={"configuration": configuration},
+            idempotency_key=uuid.uuid4().hex,
+        )["id"]
 
     def state(self, run: str) -> dict[str, Any]:
         return self.get(f"flow_runs/{run}")["state"]
