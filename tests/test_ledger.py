@@ -6,7 +6,7 @@ import json
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axonloom.ledger import SNAPSHOT, Ledger, LedgerError
@@ -43,6 +43,7 @@ def test_a_torn_line_hides_nothing_else(tmp_path):
     assert ledger.read().done == {1, 3}
 
 
+@settings(deadline=None)
 @given(cut=st.integers(min_value=0, max_value=400))
 def test_cutting_a_file_anywhere_only_loses_lines_at_its_end(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("ledger")

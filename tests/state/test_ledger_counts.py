@@ -197,6 +197,7 @@ def test_following_a_ledger_that_was_forgotten_begins_anew(tmp_path):
     assert ledger.refresh(state).done == {2}
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 50)), st.sets(st.integers(0, 60)))
 def test_block_sets_are_sets(a, b):
     found = BlockSet.of(a)
