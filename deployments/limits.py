@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from tasks.gpu_slot import LIMIT
 
@@ -15,7 +17,9 @@ def ensure_limits(client: SyncPrefectClient, gpu_slots: int | None) -> dict[str,
         known = client.read_global_concurrency_limit_by_name(LIMIT)
     except ObjectNotFound:
         slots = gpu_slots if gpu_slots is not None else max(1, _gpus_here())
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
+        # Prefect's client asks a busy server twice, which has then made it already.
+        with suppress(ObjectAlreadyExists):
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots))
         return {f"limit {LIMIT}": f"made: {slots}"}
     if gpu_slots is None or known.limit == gpu_slots:
         return {f"limit {LIMIT}": f"kept: {known.limit}"}

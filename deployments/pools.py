@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
@@ -56,11 +57,13 @@ def _ensure(client: SyncPrefectClient, pool: Pool) -> str:
     try:
         known = client.read_work_pool(pool.name)
     except ObjectNotFound:
-        client.create_work_pool(
-            WorkPoolCreate(
-                name=pool.name, type=pool.worker.type, description=pool.description, base_job_template=template
+        # Made meanwhile: a busy server made it, answered too late, and was asked again; or another `deploy` was first.
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(
+                WorkPoolCreate(
+                    name=pool.name, type=pool.worker.type, description=pool.description, base_job_template=template
+                )
             )
-        )
         return "made"
     if known.type != pool.worker.type:
         raise PoolError(

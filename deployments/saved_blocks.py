@@ -19,13 +19,24 @@ COMPUTE = {
 def ensure_blocks(client: SyncPrefectClient) -> dict[str, str]:
     """Register the block type and save those that are missing; one that is there is never overwritten."""
     Compute.register_type_and_schema(client=client)
-    done = {}
-    for name, settings in COMPUTE.items():
-        try:
-            client.read_block_document_by_name(name, Compute.get_block_type_slug())
-        except ObjectNotFound:
-            Compute(settings=settings).save(name, client=client)
-            done[f"block {name}"] = "made"
-        else:
-            done[f"block {name}"] = "kept"
-    return done
+    return {f"block {name}": _ensure(client, name, settings) for name, settings in COMPUTE.items()}
+
+
+def _ensure(client: SyncPrefectClient, name: str, settings: ComputeSettings) -> str:
+    if _is_there(client, name):
+        return "kept"
+    try:
+        Compute(settings=settings).save(name, client=client)
+    except ValueError:
+        # A busy server made it, answered too late, and was asked again; or another `deploy` was first.
+        if not _is_there(client, name):
+            raise
+    return "made"
+
+
+def _is_there(client: SyncPrefectClient, name: str) -> bool:
+    try:
+        client.read_block_document_by_name(name, Compute.get_block_type_slug())
+    except ObjectNotFound:
+        return False
+    return True
