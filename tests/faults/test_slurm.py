@@ -165,7 +165,7 @@ def test_a_runs_job_is_requeued(pool, trial, undisturbed):
 def test_a_runs_job_hits_its_time_limit(pool, trial, undisturbed):
     # The limit is one minute, the least that there is: the run is made to last longer.
     one = trial(seconds={"fragment": 6.0})
-    run = pool.submit(one, time="00:01:00")
+    run = pool.submit(one, time_limit="00:01:00")
     run.ends("CRASHED")
     pool.slurm.wait_empty(limit=120)
     state = until(lambda: pool.station.state(run.run), lambda found: "SLURM job" in (found["message"] or ""))
