@@ -16,7 +16,8 @@ from tests.flows.affinity_project import configure, make_project, segmentation
 from tests.slurm.test_batches import compute
 from tests.station import Station
 
-pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(900)]
+# Minutes on a busy machine: with the matrix of faults, not with the handful.
+pytestmark = [pytest.mark.flow, pytest.mark.fault, pytest.mark.timeout(900)]
 
 
 def test_a_job_that_has_jobs(prefect_api, empty_slurm, tmp_path):
