@@ -128,7 +128,7 @@ def test_what_a_person_changed_is_kept(deployed, folder, client):
     from axonloom.config.compute import ComputeSettings
     from blocks.compute import Compute
     from deployments.crash_watch import NAME
-    from deployments.deploy import deploy
+    from deployments.deploy import deploy, specifications
 
     inbox = client.read_deployment_by_name("inbox/local")
     (schedule,) = inbox.schedules
@@ -157,11 +157,8 @@ def test_what_a_person_changed_is_kept(deployed, folder, client):
         assert inbox.schedules[0].active
         assert inbox.parameters == mine
         assert inbox.job_variables["working_dir"] == str(folder)
-        assert inbox.job_variables["env"] == {
-            "MINE": "1",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-            "PYTHONSAFEPATH": "1",
-        }
+        (ours,) = (s for s in specifications() if s.entrypoint.startswith("flows.inbox") and s.pool == "local")
+        assert inbox.job_variables["env"] == {"MINE": "1", **ours.content["work_pool"]["job_variables"]["env"]}
         kept = client.read_work_pool("local").base_job_template["variables"]["properties"]["stream_output"]["default"]
         assert kept is False
         assert Compute.load("local").settings.workers == 7
