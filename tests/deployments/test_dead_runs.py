@@ -99,11 +99,17 @@ def test_after_kill_9(own, project, undisturbed, victims, back, request):
         own.up()
     state = own.wait_for(run, "COMPLETED", "CRASHED", "FAILED", patience=420)
     print(f"{name}: {state['type']} after {time.monotonic() - begin:.0f} s ({state['message']})")
-    if state["type"] != "COMPLETED":
+    for _ in range(3):
+        if state["type"] == "COMPLETED":
+            break
         assert state["type"] == "CRASHED", state
+        # Prefect's worker reports the end of the old process some seconds after the run is Crashed, whatever it is by then: who is
+        # faster with Retry has to press it again.
+        time.sleep(20)
         answer = own.post(f"flow_runs/{run}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"})
         assert answer["status"] == "ACCEPT", answer
-        assert own.wait_for(run, "COMPLETED", "FAILED", patience=420)["type"] == "COMPLETED"
+        state = own.wait_for(run, "COMPLETED", "FAILED", "CRASHED", patience=420)
+    assert state["type"] == "COMPLETED"
     assert np.array_equal(segmentation(own.folder / name), undisturbed)
     for plan in chain.stages():
         found = plan.ledger.read()
