@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# First of all: Prefect sets logging up when it is imported, and closes what others log to. Imported after absl (which Google's
+# connectomics brings), in the middle of a collection, it would close the stream that pytest captures.
+import prefect.main  # noqa: F401
 import pytest
 
 from tests.slurm_cluster import SlurmCluster, SlurmUnavailableError
