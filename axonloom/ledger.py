@@ -134,9 +134,13 @@ class Ledger:
     def _read_file(self, path: Path, state: LedgerState) -> None:
         tail = state.tails.setdefault(path.name, WriterTail())
         try:
-            if path.stat().st_size <= tail.offset:
+            grown = path.stat().st_size > tail.offset
+            if not grown and (tail.host or not tail.open):
                 return
             with path.open("rb") as file:
+                if tail.offset and not tail.host:
+                    # A snapshot says who writes only of files with open blocks.
+                    tail.name_writer(_parse(file.readline()) or {})
                 for raw in _whole_lines(file, tail):
                     line = _parse(raw)
                     if line is None:

@@ -33,6 +33,11 @@ class WriterTail:
     pid: int = 0
     process_started: float = 0.0
 
+    def name_writer(self, line: Mapping[str, Any]) -> None:
+        """Take who writes from the first line of the file."""
+        self.host, self.pid = str(line.get("host", "")), int(line.get("pid", 0))
+        self.process_started = float(line.get("process_started", 0.0))
+
 
 class LedgerState:
     """What a ledger says when it is read.
@@ -95,8 +100,7 @@ class LedgerState:
             if "closed" in line:
                 tail.open.clear()
             else:
-                tail.host, tail.pid = str(line.get("host", "")), int(line.get("pid", 0))
-                tail.process_started = float(line.get("process_started", 0.0))
+                tail.name_writer(line)
             return
         block, state = int(line["block"]), line["state"]
         if state == "started":
