@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+#: Environment variable of a worker and of all that it starts: unlike that of any other worker.
+WORKER = "AXONLOOM_WORKER"
 
 
 def write_record(path: Path, process: psutil.Process, content: Mapping[str, Any]) -> None:
@@ -39,16 +43,21 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def orphaned_runs(api: str) -> list[psutil.Process]:
-    """Processes of flow runs of a server whose worker is gone: of this user, on this machine, and in no Slurm job."""
+def runs_of(worker: str) -> list[psutil.Process]:
+    """Processes of flow runs that a worker started, also when it is gone itself: of this user, and in no Slurm job.
+
+    Parameters
+    ----------
+    worker : what :data:`WORKER` was for it. A server's URL would not do: other workers, and people, may have runs there
+    """
     found = []
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
+            environment = process.environ() if process.uids().real == os.getuid() else {}
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
-        ours = environment.get("PREFECT_API_URL") == api and "PREFECT__FLOW_RUN_ID" in environment
-        if ours and "SLURM_JOB_ID" not in environment:
+        of_it = environment.get(WORKER) == worker and "PREFECT__FLOW_RUN_ID" in environment
+        if of_it and "SLURM_JOB_ID" not in environment:
             found.append(process)
     return found
 

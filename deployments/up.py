@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.deploy import Deployed, deploy
 from deployments.pools import LOCAL
-from deployments.processes import one_at_a_time, orphaned_runs, recorded, stop_families, write_record
+from deployments.processes import WORKER, one_at_a_time, recorded, runs_of, stop_families, write_record
 from deployments.server import PATIENCE, ServerError, ServerSettings, SharedServer, healthy
 
 LOCK = "up.lock"
@@ -127,13 +128,14 @@ class _Worker:
 
     def ensure(self, api: str, folder: Path, runs: int | None) -> psutil.Process:
         """The worker that serves this server, started where none runs."""
-        wanted = {"api": api, "runs": runs}
         process = recorded(self.record)
         if process is not None:
             found = json.loads(self.record.read_text())
             if found["api"] == api and runs in (None, found["runs"]):
                 return process
             self.stop()
+        # Where a worker was killed, what it has left belongs to the next one.
+        wanted = {"api": api, "runs": runs, "id": self._known_as() or uuid.uuid4().hex}
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable,
@@ -156,7 +158,13 @@ class _Worker:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=folder,
-                env={**os.environ, "PREFECT_API_URL": api, "PYTHONSAFEPATH": "1", "DO_NOT_TRACK": "1"},
+                env={
+                    **os.environ,
+                    "PREFECT_API_URL": api,
+                    WORKER: wanted["id"],
+                    "PYTHONSAFEPATH": "1",
+                    "DO_NOT_TRACK": "1",
+                },
                 start_new_session=True,
             )
         process = psutil.Process(started.pid)
@@ -172,14 +180,19 @@ class _Worker:
     def stop(self) -> int | None:
         """Stop the worker and its runs; returns its process number."""
         process = recorded(self.record)
-        try:
-            api = json.loads(self.record.read_text())["api"]
-        except (FileNotFoundError, ValueError):
-            return None
+        known_as = self._known_as()
         # Also the runs of a worker that was killed: they go on without it.
-        stop_families([*([process] if process is not None else []), *orphaned_runs(api)], GRACE)
+        left = runs_of(known_as) if known_as is not None else []
+        stop_families([*([process] if process is not None else []), *left], GRACE)
         self.record.unlink(missing_ok=True)
         return process.pid if process is not None else None
+
+    def _known_as(self) -> str | None:
+        """What the processes of its runs carry, also when it was killed."""
+        try:
+            return json.loads(self.record.read_text()).get("id")
+        except (FileNotFoundError, ValueError):
+            return None
 
 
 def _online(since: float) -> bool:
