@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,14 +14,19 @@ from typing import Any
 
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.measured import DELETED, stage_folders
-from axonloom.stage import StageError, StagePlan
+from axonloom.stage import StageError, StagePlan, lease_of
 from axonloom.stage_status import running_blocks
+from axonloom.stages.registry import STAGES
 from axonloom.workspace import workspace_id
 
 #: Where Prefect keeps results of finished batches, below the workspace.
 CACHE = "cache"
+#: What we call things there, and folders that are being deleted: a workspace may hold files of others.
+_CACHED = re.compile(r"[a-z]+-[0-9a-f]{64}(-\d+)+")
+_LEFT = re.compile(rf"[0-9a-f]{{16}}\.[0-9a-f]{{12}}{re.escape(DELETED)}")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Deletion:
     path : a folder or file
     size : bytes on disk
     files : how many
-    lease : who works on it holds this; None where nobody does
+    lease : who writes it holds this; None for stages, whose leases are all held
     """
 
     what: str
@@ -62,30 +68,33 @@ def of_stage(chain: Chain, name: str) -> list[Deletion]:
     found: list[Deletion] = []
     for plan in chosen:
         if plan.folder.is_dir():
-            found.append(_folder(f"{plan.stage} {plan.folder.name}", plan.folder, plan.lease))
+            found.append(_folder(f"{plan.stage} {plan.folder.name}", plan.folder))
             found.extend(_cached(chain.workspace, f"{plan.stage}-{plan.fingerprint}-"))
     return found
 
 
 def of_other_parameters(chain: Chain) -> list[Deletion]:
-    """Stage folders of the workspace that the configuration does not lead to, and what interrupted deletions left."""
-    kept = {plan.folder.absolute() for plan in chain.stages()}
+    """Stage folders of the workspace that the configuration does not lead to, and what interrupted deletions left.
+
+    A folder with something in it that the configuration names (affinities of an earlier inference, a checkpoint) is an input.
+    """
+    kept = {plan.folder.resolve() for plan in chain.stages()}
+    for path in _named(chain.configuration):
+        kept |= {path, *path.parents}
     found: list[Deletion] = []
     for folder in stage_folders(chain.workspace):
-        if folder.absolute() not in kept:
-            found.append(
-                _folder(f"{folder.parent.name} {folder.name}", folder, folder.with_name(f"{folder.name}.lease"))
-            )
+        if folder.resolve() not in kept:
+            found.append(_folder(f"{folder.parent.name} {folder.name}", folder))
             found.extend(_cached(chain.workspace, f"{folder.parent.name}-{folder.name}"))
     for left in sorted(chain.workspace.glob(f"*/*{DELETED}")):
-        found.append(_folder(f"what is left of {left.parent.name} {left.name.split('.')[0]}", left))
+        if _LEFT.fullmatch(left.name) and left.parent.name in STAGES:
+            found.append(_folder(f"what is left of {left.parent.name} {left.name.split('.')[0]}", left))
     return found
 
 
 def of_cache(chain: Chain) -> list[Deletion]:
     """Results of finished batches that Prefect keeps: without them a finished batch shows as Completed, not as Cached."""
-    folder = chain.workspace / CACHE
-    return [_folder("cached results of batches", folder)] if folder.is_dir() else []
+    return list(_cached(chain.workspace, ""))
 
 
 def of_layer(chain: Chain) -> list[Deletion]:
@@ -106,7 +115,7 @@ def of_layer(chain: Chain) -> list[Deletion]:
 
 
 def require_idle(chain: Chain, deletions: list[Deletion], held: ExitStack) -> None:
-    """Hold what is to be deleted until ``held`` is closed.
+    """Hold all stages of the workspace, and the layer when it is named, until ``held`` is closed.
 
     Raises
     ------
@@ -115,11 +124,8 @@ def require_idle(chain: Chain, deletions: list[Deletion], held: ExitStack) -> No
     StageError
         A living process computes blocks of one of them.
     """
-    leases = {d.lease for d in deletions if d.lease is not None}
-    if any(d.path == chain.workspace / CACHE for d in deletions):
-        # The cache is of all stages.
-        leases |= {plan.lease for plan in chain.stages() if plan.folder.is_dir()}
-    for lease in sorted(leases):
+    hold_stages(chain, held)
+    for lease in sorted({d.lease for d in deletions if d.lease is not None} - _stage_leases(chain)):
         held.enter_context(holding(lease, "clean"))
     for deletion in deletions:
         if (deletion.path / "stage.json").exists():
@@ -132,9 +138,27 @@ def require_idle(chain: Chain, deletions: list[Deletion], held: ExitStack) -> No
                 )
 
 
+def hold_stages(chain: Chain, held: ExitStack) -> None:
+    """Hold every stage of the workspace, also of other configurations: any of them may read what is about to change.
+
+    Raises
+    ------
+    LeaseHeldError
+        A living run holds one.
+    """
+    for lease in sorted(_stage_leases(chain)):
+        held.enter_context(holding(lease, "clean"))
+
+
+def _stage_leases(chain: Chain) -> set[Path]:
+    folders = {folder.absolute() for folder in stage_folders(chain.workspace)}
+    return {lease_of(folder) for folder in folders | {plan.folder.absolute() for plan in chain.stages()}}
+
+
 def delete(deletion: Deletion) -> None:
     """Delete; what is interrupted half-way is never taken for a stage again, and the next cleaning ends it."""
-    path = deletion.path
+    # A layer may be a link to another disk: its data go, and their space.
+    path = deletion.path.resolve()
     if path.is_file():
         path.unlink(missing_ok=True)
         return
@@ -157,8 +181,20 @@ def _folder(what: str, path: Path, lease: Path | None = None) -> Deletion:
 
 
 def _cached(workspace: Path, prefix: str) -> Iterator[Deletion]:
+    """The results of batches whose keys begin so: by their form, for the workspace may hold files of others."""
     folder = workspace / CACHE
     if folder.is_dir():
-        for entry in os.scandir(folder):
-            if entry.name.startswith(prefix):
+        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+            if entry.name.startswith(prefix) and _CACHED.fullmatch(entry.name):
                 yield Deletion("a cached result", Path(entry.path), entry.stat().st_blocks * 512, 1)
+
+
+def _named(configuration: Configuration) -> Iterator[Path]:
+    """The places on this machine that a configuration reads."""
+    volumes = configuration.volumes
+    for settings in (volumes.image, volumes.labels, volumes.affinities, volumes.mask):
+        if settings is not None:
+            yield Path(settings.path.rpartition("://")[2]).resolve()
+    for checkpoint in (configuration.infer.checkpoint, configuration.train.start_from):
+        if checkpoint is not None:
+            yield Path(checkpoint).resolve()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from axonloom.runner import StoppedError
 from axonloom.stage import Stage, StagePlan
+from axonloom.stages.layer_stage import layer_of
 
 
 def output_folder(plan: StagePlan) -> Path:
     """Where a stage writes most: its folder, or that of the layer it fills."""
-    layer = plan.parameters.get("layer")
-    return Path(layer.removeprefix("precomputed://").removeprefix("file://")) if layer else plan.folder
+    return layer_of(plan).folder if "layer" in plan.parameters else plan.folder
 
 
 def free_bytes(folder: Path) -> int:

@@ -2,7 +2,7 @@
 
 numba recompiles a kernel when its own file changes, and not when a kernel that it calls from another file does; after an
 update the old machine code would go on, and with it the old bytes. So compiled kernels lie in a folder named after the
-content of all kernel files together, below the user's cache folder, or where NUMBA_CACHE_DIR says.
+content of all kernel files together, below NUMBA_CACHE_DIR or the user's cache folder.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def kernels_hash(package: Path) -> str:
 
 
 def _use_own_folder() -> None:
-    if not os.environ.get("NUMBA_CACHE_DIR"):
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        # Not into the environment: a later version in a child process has kernels of its own.
-        folder = caches / "axonloom" / "kernels" / kernels_hash(Path(__file__).parent)
-        config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]  numba makes it at run time
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "axonloom" / "kernels"
+    # Not into the environment: a later version in a child process has kernels of its own.
+    folder = (Path(given) if given else caches) / kernels_hash(Path(__file__).parent)
+    config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]  numba makes it at run time
 
 
 _use_own_folder()

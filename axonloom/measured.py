@@ -59,7 +59,7 @@ def role(plan: StagePlan) -> tuple[str, object]:
 
 
 def stage_folders(workspace: Path) -> Iterator[Path]:
-    """All stage folders of a workspace."""
+    """All stage folders of a workspace: below a stage's name, called by a fingerprint."""
     yield from sorted(path.parent for path in workspace.glob(f"*/*/{PLAN}") if _is_stage(path.parent))
 
 

@@ -77,7 +77,7 @@ class StagePlan:
     @property
     def lease(self) -> Path:
         """Which run computes this stage now; beside the folder, so that it outlives it."""
-        return self.folder.with_name(f"{self.folder.name}.lease")
+        return lease_of(self.folder)
 
     def save(self) -> None:
         """Write ``stage.json``, unless it says the same already.
@@ -139,6 +139,11 @@ class StagePlan:
             "shape": list(self.grid.shape),
             "halo": list(self.grid.halo),
         }
+
+
+def lease_of(folder: Path) -> Path:
+    """The lease of the stage in ``folder``."""
+    return folder.with_name(f"{folder.name}.lease")
 
 
 class Stage(ABC):

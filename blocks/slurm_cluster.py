@@ -121,7 +121,7 @@ class JobCluster(SLURMCluster):
             if queued is not None and queued.state in slurm.WAITING:
                 # It may have run before, on a node that died: what it ran there is lost, and it will run again.
                 await self._drop_workers(name)
-                job.last_seen = now
+                job.arrived, job.last_seen = False, now
                 if queued.reason in slurm.HOPELESS:
                     self.trouble.sentence = f"SLURM will never start job {job.job_id} ({name}): {queued.reason}"
             elif queued is None or now - job.last_seen > (SILENCE if job.arrived else ARRIVAL):

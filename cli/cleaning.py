@@ -69,9 +69,8 @@ def clean(
         found += of_other_parameters(chain) if stale else []
         found += of_layer(chain) if layer else []
         found += of_cache(chain) if cache else []
-    if cache:
-        # Its files may be named one by one already.
-        found = [d for d in found if d.path.parent != chain.workspace / "cache"]
+    # A stage's cached results are named with it, and by --cache.
+    found = list({d.path: d for d in found}.values())
     total = sum(d.size for d in found)
     if not as_json:
         _say(found, total)

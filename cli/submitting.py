@@ -45,7 +45,7 @@ def submit(
     from deployments.submit import submit as hand_over
 
     with sentences(), server_sentences():
-        submitted = hand_over(flow, pool, configuration)
+        submitted = hand_over(flow.replace("_", "-"), pool, configuration)
     if as_json:
         print(json.dumps({"id": submitted.id, "name": submitted.name, "url": submitted.url, "waits": submitted.waits}))
         return

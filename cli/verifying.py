@@ -11,7 +11,8 @@ import typer
 
 from axonloom.block_sets import shown
 from axonloom.chain import Chain
-from axonloom.lease import LeaseHeldError, holding
+from axonloom.cleaning import hold_stages
+from axonloom.lease import LeaseHeldError
 from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.stages.layer_stage import current_state
 from axonloom.verify import Damage, repair, verify_stage
@@ -40,12 +41,13 @@ def verify(
     """Read again what all done blocks left, and compare it with the checksums noted then. Exit code 1 when some is damaged."""
     configuration = configuration_of(config, overrides or [])
     with sentences():
-        plans = _chosen(Chain(configuration), stage or [])
+        chain = Chain(configuration)
+        plans = _chosen(chain, stage or [])
         rows = [_look(plan, configuration.compute.workers) for plan in plans if (plan.folder / PLAN).exists()]
     damaged = [row for row in rows if row["damages"]]
     undone: dict[Path, list[int]] = {}
-    if mend:
-        with _not_while_running([row["plan"] for row in damaged], plans):
+    if mend and damaged:
+        with _not_while_running(chain):
             for row in damaged:
                 for folder, blocks in repair(row["plan"], row["damages"]).items():
                     undone[folder] = sorted({*undone.get(folder, []), *blocks})
@@ -88,12 +90,11 @@ def _look(plan: StagePlan, threads: int) -> dict[str, Any]:
     return row
 
 
-def _not_while_running(damaged: list[StagePlan], plans: list[StagePlan]) -> ExitStack:
-    """Hold the stages, so that no run reads what is being taken back."""
+def _not_while_running(chain: Chain) -> ExitStack:
+    """Hold all stages, so that no run reads what is being taken back."""
     held = ExitStack()
     try:
-        for plan in [plan for plan in plans if plan.folder.is_dir()] if damaged else []:
-            held.enter_context(holding(plan.lease, plan.fingerprint))
+        hold_stages(chain, held)
     except LeaseHeldError as error:
         held.close()
         complaints.print(f"[yellow]stopped:[/yellow] {error}", highlight=False)

@@ -92,7 +92,8 @@ def run_batch(
     """
     chosen = [b for low, high in to_do for b in range(low, high + 1)]
     opened = open_stage(Path(folder))
-    with gpu_slot(opened.plan.parameters.get("device", "cpu")):
+    # A finished batch that is not in the cache comes here with nothing to do, and waits for no slot.
+    with gpu_slot(opened.plan.parameters.get("device", "cpu") if chosen else "cpu"):
         report: BatchReport = run_blocks(
             opened,
             chosen,

@@ -73,6 +73,8 @@ def run_stage(
         if isinstance(stage, LayerStage) or plan.ledger.read().missing(range(len(plan.grid))):
             # The second run of a stage is turned away here, and waits for nobody.
             claim = held.enter_context(holding(plan.lease, plan.fingerprint)).claim_id
+            # Who deletes or takes back holds all leases: what was done before this one was won may not be any more.
+            require_inputs_done(plan)
             stage.prepare()
         held.enter_context(untagged())
         return _run(plan, stage, workers, failures, only, claim, begin)

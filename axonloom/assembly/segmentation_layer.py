@@ -99,7 +99,9 @@ class SegmentationLayer:
         """
         if self.replaces(fingerprint, workspace) is None and self.marker() is not None:
             return
-        building = self.folder.with_name(f".{self.folder.name}.{uuid.uuid4().hex[:12]}.building")
+        # It may be a link to another disk, and stays one.
+        folder = self.folder.resolve()
+        building = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.building")
         create_volume(
             f"{SCHEME}{building}",
             shape=shape,
@@ -114,13 +116,13 @@ class SegmentationLayer:
                 "software": software(),
             },
         )
-        if self.folder.exists():
+        if folder.exists():
             discarded = building.with_suffix(".discarded")
-            self.folder.rename(discarded)
-            building.rename(self.folder)
+            folder.rename(discarded)
+            building.rename(folder)
             shutil.rmtree(discarded)
         else:
-            building.rename(self.folder)
+            building.rename(folder)
 
     def creation(self) -> str:
         marker = self.marker()

@@ -79,11 +79,48 @@ def test_results_of_other_parameters_and_caches_go_apart(config):
     run(other.pool)
     assert axonloom("clean", config, "--stale", "--yes").returncode == 0
     assert folders(config) == {f"{p.stage}/{p.folder.name}" for p in chain_of(config).stages()}
-    assert (config.with_suffix("") / "cache").exists()
+    cache = config.with_suffix("") / "cache"
+    assert list(cache.iterdir())
+    (cache / "mine.txt").touch()
     assert axonloom("clean", config, "--cache", "--yes").returncode == 0
-    assert not (config.with_suffix("") / "cache").exists()
+    assert [path.name for path in cache.iterdir()] == ["mine.txt"]
     assert "nothing to delete" in axonloom("clean", config, "--stale", "--cache", "--yes").stdout
     assert json.loads(axonloom("status", config, "--json").stdout)[0]["state"] == "done"
+
+
+def test_earlier_results_that_are_read_now_are_inputs(config, project, tmp_path):
+    """Fragments of one configuration as the labels of another, in one workspace."""
+    volume = chain_of(config).fragment.folder / "fragments.zarr"
+    other = configure(
+        project, tmp_path / "work", (32, 64, 128), volumes={"affinities": {"path": str(project / "affinities.zarr")},
+        "labels": {"path": str(volume)}},
+    )  # fmt: skip
+    assert axonloom("clean", other, "--stale", "--yes").returncode == 0
+    assert volume.exists()
+    assert not chain_of(config).graph.folder.exists()
+
+
+def test_a_layer_that_is_a_link_frees_its_disk(config, tmp_path):
+    layer = config.with_suffix("") / "segmentation"
+    elsewhere = tmp_path / "disk" / "seg"
+    elsewhere.parent.mkdir()
+    layer.rename(elsewhere)
+    layer.symlink_to(elsewhere)
+    found = axonloom("clean", config, "--layer", "--yes")
+    assert found.returncode == 0, found.stderr
+    assert list(elsewhere.parent.iterdir()) == []
+    for plan in (chain_of(config).apply, *chain_of(config).pyramid):
+        run(plan)
+    assert (elsewhere / "info").exists()
+    assert layer.is_symlink()
+
+
+def test_room_is_looked_for_where_the_layer_lies(config):
+    from axonloom.free_disk import output_folder
+
+    chain = chain_of(config)
+    assert output_folder(chain.apply) == config.with_suffix("") / "segmentation"
+    assert output_folder(chain.fragment) == chain.fragment.folder
 
 
 def test_the_layer_goes_only_when_it_is_named_and_inputs_never(config, project):
@@ -112,12 +149,12 @@ def test_what_a_living_run_holds_stays(config):
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        for what in (("--stage", "fragment"), ("--cache",)):
+        # Whoever holds a stage may be reading the one before it.
+        for what in (("--stage", "fragment"), ("--cache",), ("--stage", "join"), ("--stage", "apply")):
             found = axonloom("clean", config, *what, "--yes")
             assert found.returncode == 3, found.stdout + found.stderr
             assert f"process {process.pid}" in found.stderr
         assert plan.folder.exists()
-        assert axonloom("clean", config, "--stage", "join", "--yes").returncode == 0
     finally:
         process.kill()
         process.wait()
@@ -161,7 +198,7 @@ def test_a_broken_lease_stops_its_holder_and_lets_the_next_run_in(config):
 
 def test_an_interrupted_deletion_is_no_stage_and_is_ended_by_the_next(config):
     plan = chain_of(config).join
-    half = plan.folder.with_name(f"{plan.folder.name}.0123.deleted")
+    half = plan.folder.with_name(f"{plan.folder.name}.0123456789ab.deleted")
     plan.folder.rename(half)
     (half / "ledger").rename(half / "gone")
     assert json.loads(axonloom("status", config, "--json").stdout)[1]["state"] == "missing"
