@@ -32,8 +32,10 @@ logger = logging.getLogger("axonloom.server")
 #: Environment variable: seconds that a run waits for a server that is away.
 PATIENCE = "AXONLOOM_SERVER_PATIENCE"
 DEFAULT_PATIENCE = 300.0
-#: Seconds between two looks.
+#: Seconds between two looks, and between two tries of a request.
 INTERVAL = 2.0
+#: Seconds that a request is sent again for in a run that was asked to stop.
+PATIENCE_WHEN_STOPPING = 10.0
 
 
 class ServerLostError(StoppedError):
@@ -91,6 +93,28 @@ class ServerWatch:
             "on with what is not done"
         )
 
+    def pause(self, failing_since: float, request: str) -> None:
+        """Return when a request that failed may be sent again: after a moment, when the server answers.
+
+        Parameters
+        ----------
+        failing_since : when it failed for the first time, by the monotonic clock
+        request : what to call it
+
+        Raises
+        ------
+        ServerLostError
+            It has failed for longer than the patience of this run, though the server answers others; or as :meth:`wait`.
+        """
+        limit = min(self.patience, PATIENCE_WHEN_STOPPING) if stop_requested() else self.patience
+        if time.monotonic() - failing_since > limit:
+            raise ServerLostError(
+                f"the Prefect server at {self.url} answers, but {request} has failed for {limit:.0f} s: look at the server's "
+                "log, and run again, which goes on with what is not done"
+            )
+        time.sleep(INTERVAL)
+        self.wait()
+
     def __enter__(self) -> ServerWatch:
         self._thread.start()
         return self
@@ -132,6 +156,7 @@ class PatientTransport(httpx.BaseTransport):
         self.inner, self.watch = inner, watch
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        failing_since: float | None = None
         while True:
             if self.watch.away and not is_dispensable():
                 # A server that hangs would keep this request for a minute.
@@ -142,7 +167,9 @@ class PatientTransport(httpx.BaseTransport):
                 if is_dispensable():
                     raise
                 logger.debug("%s %s failed", request.method, request.url, exc_info=True)
-            self.watch.wait()
+            failing_since = failing_since or time.monotonic()
+            # A proxy may turn one request away for ever while the server answers all others.
+            self.watch.pause(failing_since, f"{request.method} {request.url.path}")
 
     def close(self) -> None:
         self.inner.close()
