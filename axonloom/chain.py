@@ -69,6 +69,10 @@ class Chain:
         settings = self.configuration.volumes.image
         if settings is None:
             raise ConfigurationError("volumes.image is not set: inference needs images (or set volumes.affinities)")
+        if self.configuration.infer.checkpoint is None and not self.checkpoint.exists():
+            raise ConfigurationError(
+                f"there is no network yet ({self.checkpoint}): run `axonloom train` first, or set infer.checkpoint"
+            )
         image = open_configured(settings)
         return InferStage.planned(
             volume_input(settings),

@@ -36,12 +36,16 @@ def run_job(job: str, configuration: Configuration, say: Console = console) -> A
 
 
 def _train_stages(chain: Chain) -> Iterable[StagePlan]:
-    """None, but the volumes are opened, so that a wrong path is said before a server starts."""
-    volumes = chain.configuration.volumes
-    for name, settings in (("image", volumes.image), ("labels", volumes.labels)):
+    """None, but the volumes are opened and compared, so that what does not fit is said before a server starts."""
+    from axonloom.training.labelled_volume import LabelledVolume
+
+    image, labels = chain.configuration.volumes.image, chain.configuration.volumes.labels
+    for name, settings in (("image", image), ("labels", labels)):
         if settings is None:
             raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
-        open_configured(settings)
+    assert image is not None
+    assert labels is not None
+    LabelledVolume(open_configured(image), open_configured(labels)).require_fit()
     return ()
 
 

@@ -124,6 +124,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = parse_yaml(path.read_text())
     except FileNotFoundError:
         raise ConfigurationError(f"{path} does not exist; `axonloom init DIR` writes a commented one") from None
+    except IsADirectoryError:
+        raise ConfigurationError(
+            f"{path} is a folder: name the YAML file in it, such as {path / 'axonloom.yaml'}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:

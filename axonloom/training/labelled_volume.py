@@ -10,6 +10,7 @@ import numpy as np
 
 from axonloom.geometry import Box, Zyx
 from axonloom.networks.normalisation import Normalisation
+from axonloom.training.errors import TrainingError
 from axonloom.volumes.volume import Volume
 
 
@@ -59,6 +60,17 @@ class LabelledVolume:
                 start[axis] = kept.stop[axis]
             return Box(start=start, end=[max(a, b) for a, b in zip(start, end, strict=True)])
         return box
+
+    def require_fit(self) -> None:
+        """Raise TrainingError unless image and labels cover the same voxels, and the labels are ids; reads no voxel."""
+        image, labels = self.image, self.labels
+        if image.shape != labels.shape:
+            raise TrainingError(
+                f"{labels.uri} has {labels.shape} voxels (zyx) but its image {image.uri} has {image.shape}; "
+                "labels and image must cover the same voxels"
+            )
+        if labels.channels is not None or labels.dtype.kind not in "ui":
+            raise TrainingError(f"{labels.uri} does not hold labels: it must be one channel of integers")
 
     def identity(self) -> dict[str, Any]:
         """What, changed, would give other samples; as plain JSON."""

@@ -184,13 +184,7 @@ class Sampler:
             raise TrainingError(f"the images have different numbers of channels: {sorted(channels)}")
         for volume in self.volumes:
             image, labels = volume.image, volume.labels
-            if image.shape != labels.shape:
-                raise TrainingError(
-                    f"{labels.uri} has {labels.shape} voxels (zyx) but its image {image.uri} has {image.shape}; "
-                    "labels and image must cover the same voxels"
-                )
-            if labels.channels is not None or labels.dtype.kind not in "ui":
-                raise TrainingError(f"{labels.uri} does not hold labels: it must be one channel of integers")
+            volume.require_fit()
             for part in (volume.box, volume.held_out or volume.box):
                 if part.voxels == 0 or not image.box.contains(part):
                     raise TrainingError(

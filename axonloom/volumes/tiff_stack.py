@@ -50,6 +50,8 @@ class TiffStack:
             if "not a TIFF" in str(error):
                 raise VolumeError(f"{path} is not a TIFF file") from error
             raise VolumeError(f"{path} is damaged: {error}") from error
+        except VolumeError:
+            raise
         except _DAMAGE as error:
             raise VolumeError(f"{path} is damaged or truncated: {error}") from error
         self._lock = threading.Lock()

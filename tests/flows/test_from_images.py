@@ -67,9 +67,9 @@ def trained(prefect_api, project, tmp_path_factory) -> Path:
     workspace = tmp_path_factory.mktemp("trained") / "work"
     config = configuration(project, workspace)
     train(config)
-    assert task_states("train") == ["Completed", "Completed"]
+    assert task_states("train", 2) == ["Completed", "Completed"]
     train(config)
-    assert task_states("train") == ["Cached", "Cached"]
+    assert task_states("train", 2) == ["Cached", "Cached"]
     shown = artifacts(workspace)
     table = shown["checkpoints"]
     assert "iteration_00000002" in table
