@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -27,11 +26,15 @@ from prefect import tags
 from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
+from axonloom.durable import replacing
+from deployments.ports import NoPortError, free_port, is_free, listens, reachable
 from deployments.server_watch import riding_out
 from tasks.job import TAG
 
 #: Seconds that a server may take to come up: a first start makes its database.
 PATIENCE = 120.0
+#: Ports that a server is started at before it is given up: somebody else may be quicker.
+TRIES = 3
 #: Seconds between two signs of life of a flow run: the least that Prefect takes.
 HEARTBEAT = 30
 
@@ -115,26 +118,30 @@ class ServerSettings:
 
 
 class SharedServer:
-    """A server that several processes of this machine use; its folder holds its record, its log and one file a user."""
+    """A server that several processes of this machine use.
+
+    Its folder holds its record, its log, one file a user, and how ``axonloom up`` is to start it, also after ``axonloom down``.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(PREFECT_HOME.value()) / "axonloom-server"
         self.record = self.folder / "server.json"
         self.log = self.folder / "server.log"
         self.users = self.folder / "users"
+        self.asked = self.folder / "settings.json"
 
     def enter(self) -> str:
         """Use the server for the time of this process: the URL of its API, started where none runs."""
         with self._lock():
             self.users.mkdir(parents=True, exist_ok=True)
             (self.users / str(os.getpid())).touch()
-            return self._running() or self._start()
+            return self._running() or self._start(self._settings() if self.stays() else ServerSettings())
 
     def revive(self) -> None:
         """Start the server again, at its address, where its process is gone; one that is only slow is left alone."""
         with self._lock():
             if self._process() is None:
-                self._start()
+                self._start(self._settings_before())
 
     def leave(self) -> None:
         """Use it no more; the last user stops it."""
@@ -147,7 +154,7 @@ class SharedServer:
 
         Parameters
         ----------
-        settings : how to start one; None takes what was asked for before
+        settings : how to start one; None takes what was asked for last, also before a :meth:`dismiss`
 
         Raises
         ------
@@ -161,13 +168,15 @@ class SharedServer:
             running = self._running()
             if running is not None and not self._runs_with(wanted):
                 raise ServerError(
-                    f"a server with other settings runs already at {running}: stop it with `axonloom down` (and the jobs that "
-                    "use it), or leave --database, --host and --port away"
+                    f"a server with other settings runs already at {running}: stop it with `axonloom down`, and wait for the jobs "
+                    "that use it"
                 )
+            # Also when it does not start now: the next time it is started so, and not with another database.
+            _write_private(self.asked, asdict(wanted))
             place = self.users / STAYING
-            _write_private(place, asdict(wanted))
+            place.touch()
             try:
-                return running or self._start()
+                return running or self._start(wanted)
             except BaseException:
                 place.unlink()
                 raise
@@ -201,13 +210,21 @@ class SharedServer:
         return users
 
     def _settings(self) -> ServerSettings:
+        """How a server that stays is to be started."""
         try:
-            return ServerSettings(**json.loads((self.users / STAYING).read_text()))
+            return ServerSettings(**json.loads(self.asked.read_text()))
         except FileNotFoundError:
             return ServerSettings()
 
+    def _settings_before(self) -> ServerSettings:
+        """How the server that the record speaks of was started."""
+        try:
+            return ServerSettings(**json.loads(self.record.read_text()).get("settings", {}))
+        except FileNotFoundError:
+            return self._settings() if self.stays() else ServerSettings()
+
     def _runs_with(self, wanted: ServerSettings) -> bool:
-        found = ServerSettings(**json.loads(self.record.read_text()).get("settings", {}))
+        found = self._settings_before()
         return found.database == wanted.database and found.host == wanted.host and wanted.port in (None, found.port)
 
     def _process(self) -> psutil.Process | None:
@@ -238,10 +255,33 @@ class SharedServer:
             time.sleep(0.5)
         return record["url"]
 
-    def _start(self) -> str:
-        settings = self._settings()
-        port = settings.port or _free_port(settings.host, self._port_before())
-        url = f"http://{_reachable(settings.host)}:{port}/api"
+    def _start(self, settings: ServerSettings) -> str:
+        for _ in range(TRIES):
+            try:
+                port = settings.port or free_port(settings.host, self._port_before())
+            except NoPortError as error:
+                raise ServerError(str(error)) from None
+            url = f"http://{reachable(settings.host)}:{port}/api"
+            process = self._launch(settings, port, url)
+            give_up = time.monotonic() + PATIENCE
+            try:
+                # Another server, also of another person, may have taken the port meanwhile and answer there.
+                while not (healthy(url) and listens(process.pid, port)):
+                    if process.poll() is not None or time.monotonic() > give_up:
+                        break
+                    time.sleep(0.2)
+                else:
+                    return url
+            except BaseException:
+                self._stop()
+                raise
+            self._stop()
+            if settings.port is not None or process.returncode is None or is_free(settings.host, port):
+                break
+        raise ServerError(f"the Prefect server did not start; its log is {self.log}")
+
+    def _launch(self, settings: ServerSettings, port: int, url: str) -> subprocess.Popen[bytes]:
+        """Start the process of a server, and write down which it is."""
         environment = {
             **os.environ,
             "PREFECT_API_URL": url,
@@ -264,16 +304,7 @@ class SharedServer:
             )
         started = psutil.Process(process.pid).create_time()
         _write_private(self.record, {"pid": process.pid, "started": started, "url": url, "settings": asdict(settings)})
-        give_up = time.monotonic() + PATIENCE
-        try:
-            while not healthy(url):
-                if process.poll() is not None or time.monotonic() > give_up:
-                    raise ServerError(f"the Prefect server did not start; its log is {self.log}")
-                time.sleep(0.2)
-        except BaseException:
-            self._stop()
-            raise
-        return url
+        return process
 
     def _stop(self) -> None:
         process = self._process()
@@ -304,9 +335,10 @@ class SharedServer:
 
 
 def _write_private(path: Path, content: Any) -> None:
-    """A database's URL may hold a password: nobody else reads it."""
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(content))
+    """Write JSON, whole or not at all. A database's URL may hold a password: nobody else reads it."""
+    with replacing(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(content))
 
 
 def _terminate(process: Any) -> None:
@@ -321,25 +353,6 @@ def healthy(api_url: str) -> bool:
         return httpx.get(f"{api_url}/health", timeout=2.0).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _free_port(host: str, before: int | None) -> int:
-    """The port of the server before, else Prefect's usual one, so that its address can be remembered; else any other."""
-    for port in (before or 4200, 4200, 0):
-        with socket.socket() as probe:
-            # As the server itself does: what a server that is gone has left waiting does not hold the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServerError(f"no port of {host} is free for a Prefect server")
-
-
-def _reachable(host: str) -> str:
-    """The name under which a server that listens on ``host`` is found."""
-    return socket.getfqdn() if host in ("0.0.0.0", "::") else host
 
 
 @contextmanager
