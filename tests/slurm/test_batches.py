@@ -131,7 +131,7 @@ def test_a_node_that_dies_takes_nothing_with_it(toy, empty_slurm, tmp_path):
     empty_slurm.wait_empty(limit=60)
 
 
-@slow
+@fault
 def test_workers_leave_between_two_batches_and_others_come(toy, empty_slurm, tmp_path):
     blocks = 8
     plan = toy.ToyStage.planned(tmp_path, blocks, 3.0)
@@ -253,7 +253,7 @@ def test_the_check_of_good_and_bad_profiles(empty_slurm, tmp_path):
     empty_slurm.wait_empty(limit=5)
 
 
-@slow
+@fault
 @pytest.mark.parametrize(
     ("profile", "words"),
     [

@@ -5,9 +5,8 @@ import pytest
 
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_jobs_run_and_a_gpu_is_given(empty_slurm: SlurmCluster):
     plain = empty_slurm.sbatch("#!/bin/bash\nhostname\n")
     gpu = empty_slurm.sbatch("#!/bin/bash\necho gpus $SLURM_GPUS_ON_NODE\n", "--partition=gpu", "--gres=gpu:1")
@@ -16,6 +15,7 @@ def test_jobs_run_and_a_gpu_is_given(empty_slurm: SlurmCluster):
     assert (empty_slurm.base / f"log/job-{gpu}.out").read_text() == "gpus 1\n"
 
 
+@pytest.mark.fault
 def test_two_at_once_share_nothing_and_leave_nothing(slurm: SlurmCluster):
     with slurm_cluster(nodes=1, gpus=0) as other:
         base = other.base

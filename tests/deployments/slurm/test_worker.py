@@ -6,8 +6,6 @@ import pytest
 
 from tests.deployments.slurm.conftest import Pool, Run
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def run_past_its_limit(pool: Pool) -> Run:
@@ -21,6 +19,7 @@ def _started(run_past_its_limit: Run) -> None:
     """Its minute begins with the first test."""
 
 
+@pytest.mark.slow
 def test_a_run_is_one_job_from_pending_to_completed(pool: Pool):
     run = pool.start("stay/plain")
     assert run.wait_state("Completed", "Crashed", "Failed").name == "Completed", run.log()
@@ -32,6 +31,7 @@ def test_a_run_is_one_job_from_pending_to_completed(pool: Pool):
     assert (pool.folder / "logs %d" / f"axonloom-{run.id}-{job}.out").exists()
 
 
+@pytest.mark.slow
 def test_slurm_gets_what_the_form_says(pool: Pool):
     pool.deploy(
         "everything",
@@ -72,12 +72,14 @@ def test_slurm_gets_what_the_form_says(pool: Pool):
     assert not list((pool.folder / "logs %d").glob("*.sh"))
 
 
+@pytest.mark.slow
 def test_a_refused_submission_is_told_in_the_words_of_sbatch(pool: Pool):
     pool.deploy("nowhere", partition="nowhere")
     run = pool.start("stay/nowhere")
     assert "invalid partition specified: nowhere" in (run.wait_state("Crashed").message or "")
 
 
+@pytest.mark.slow
 def test_a_set_up_that_fails_is_told(pool: Pool):
     pool.deploy("broken", setup=["echo no such module: cuda/99", "exit 3"])
     run = pool.start("stay/broken")
@@ -85,6 +87,7 @@ def test_a_set_up_that_fails_is_told(pool: Pool):
     run.wait_log("no such module: cuda/99")
 
 
+@pytest.mark.fault
 def test_a_wait_without_hope_ends(pool: Pool):
     pool.deploy("late", extra=["--begin=now+1hour"], queue_limit_hours=1 / 3600)
     run = pool.start("stay/late")
@@ -93,6 +96,7 @@ def test_a_wait_without_hope_ends(pool: Pool):
     pool.slurm.wait_for(lambda: pool.slurm.job(job).state == "CANCELLED", "the job is taken out")
 
 
+@pytest.mark.slow
 def test_scancel_is_a_crash_and_a_retry_completes(pool: Pool):
     run = pool.start("stay/plain", seconds=600, last_words="the last words of the job")
     job = run.wait_inside()
@@ -107,6 +111,7 @@ def test_scancel_is_a_crash_and_a_retry_completes(pool: Pool):
     assert run.lines("finished") == [f"{second} 0"]
 
 
+@pytest.mark.slow
 def test_cancelling_in_prefect_reaches_scancel(pool: Pool):
     run = pool.start("stay/plain", seconds=600)
     job = run.wait_inside()
@@ -116,6 +121,7 @@ def test_cancelling_in_prefect_reaches_scancel(pool: Pool):
     assert run.lines("finished") == []
 
 
+@pytest.mark.fault
 def test_cancelling_a_run_that_waits_in_the_queue(pool: Pool):
     pool.deploy("wide", cpus=4, extra=["--nodelist=n4", "--exclusive"])
     pool.slurm.run("scontrol", "update", "nodename=n4", "state=drain", "reason=test")
@@ -131,6 +137,7 @@ def test_cancelling_a_run_that_waits_in_the_queue(pool: Pool):
     assert run.lines("started") == []
 
 
+@pytest.mark.slow
 def test_a_requeued_job_goes_on_under_its_own_number(pool: Pool):
     run = pool.start("stay/plain", seconds=600)
     job = run.wait_inside()
@@ -143,6 +150,7 @@ def test_a_requeued_job_goes_on_under_its_own_number(pool: Pool):
     run.wait_log("waits again in the queue")
 
 
+@pytest.mark.slow
 def test_a_job_killed_for_its_memory_says_so(pool: Pool):
     run = pool.start("stay/plain", seconds=600, megabytes=1000)
     run.wait_state("Crashed")
@@ -150,6 +158,7 @@ def test_a_job_killed_for_its_memory_says_so(pool: Pool):
     run.wait_log("exceeded memory limit")
 
 
+@pytest.mark.fault
 def test_a_preempted_run_waits_and_goes_on(pool: Pool):
     pool.deploy("scavenge", partition="scavenge", cpus=4, extra=["--nodelist=n3"])
     run = pool.start("stay/scavenge", seconds=600)
@@ -163,6 +172,7 @@ def test_a_preempted_run_waits_and_goes_on(pool: Pool):
     assert run.lines("finished") == [f"{job} 0"]
 
 
+@pytest.mark.fault
 def test_a_dead_node_gives_its_run_to_another(pool: Pool):
     run = pool.start("stay/plain", seconds=600)
     job = run.wait_inside()
@@ -178,6 +188,7 @@ def test_a_dead_node_gives_its_run_to_another(pool: Pool):
     assert run.lines("finished") == [f"{job} 0"]
 
 
+@pytest.mark.fault
 def test_a_controller_that_is_away_for_a_while_loses_nothing(pool: Pool):
     run = pool.start("stay/plain", seconds=600)
     job = run.wait_inside()
@@ -195,6 +206,7 @@ def test_a_controller_that_is_away_for_a_while_loses_nothing(pool: Pool):
     assert len(waiting.jobs()) == 1
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_named(run_past_its_limit: Run):
     run = run_past_its_limit
     run.wait(lambda: "time limit (00:01:00)" in (run.state.message or ""), "told why", limit=180)

@@ -16,8 +16,6 @@ from prefect.states import Pending
 from deployments.slurm.worker import SlurmWorker
 from tests.deployments.slurm.conftest import POOL, Pool, Run
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def orphaned(pool: Pool) -> Iterator[Run]:
@@ -32,6 +30,7 @@ def orphaned(pool: Pool) -> Iterator[Run]:
     pool.kill_workers()
 
 
+@pytest.mark.slow
 def test_a_new_worker_takes_up_a_running_job(pool: Pool, orphaned: Run):
     (job,) = orphaned.jobs()
     pool.start_worker("second")
@@ -42,6 +41,7 @@ def test_a_new_worker_takes_up_a_running_job(pool: Pool, orphaned: Run):
     assert orphaned.jobs() == [job]
 
 
+@pytest.mark.slow
 def test_a_job_that_died_meanwhile_is_reported(pool: Pool, orphaned: Run):
     (job,) = orphaned.jobs()
     # Not scancel: its SIGTERM would let the run report its own crash.
@@ -57,6 +57,7 @@ def test_a_job_that_died_meanwhile_is_reported(pool: Pool, orphaned: Run):
     assert len(orphaned.jobs()) == 2
 
 
+@pytest.mark.fault
 def test_a_job_that_slurm_has_forgotten_is_no_success(pool: Pool, orphaned: Run):
     (job,) = orphaned.jobs()
     node = pool.slurm.job(job).nodes
@@ -70,6 +71,7 @@ def test_a_job_that_slurm_has_forgotten_is_no_success(pool: Pool, orphaned: Run)
     assert f"SLURM no longer knows job {job}" in (state.message or "")
 
 
+@pytest.mark.fault
 def test_a_run_that_said_itself_that_it_completed_stays_so(pool: Pool, orphaned: Run):
     orphaned.go_on()
     orphaned.wait_state("Completed")
@@ -84,6 +86,7 @@ def test_a_run_that_said_itself_that_it_completed_stays_so(pool: Pool, orphaned:
     assert orphaned.jobs() == []
 
 
+@pytest.mark.slow
 def test_a_run_whose_job_is_queued_already_gets_no_second(pool: Pool):
     pool.kill_workers()
     run = pool.start("stay/plain")
@@ -95,6 +98,7 @@ def test_a_run_whose_job_is_queued_already_gets_no_second(pool: Pool):
     assert run.read().infrastructure_pid == job
 
 
+@pytest.mark.fault
 def test_a_run_that_its_worker_never_submitted_is_scheduled_anew(pool: Pool):
     pool.kill_workers()
     run = pool.start("stay/plain")
@@ -115,6 +119,7 @@ def test_a_run_that_its_worker_never_submitted_is_scheduled_anew(pool: Pool):
     assert len(run.jobs()) == 1
 
 
+@pytest.mark.fault
 def test_a_worker_that_is_stopped_leaves_its_jobs_alone(pool: Pool):
     if not pool.workers:
         pool.start_worker("third")
