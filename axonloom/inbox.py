@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from axonloom.bad_input import BadInputError
+from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from axonloom.config.inbox import InboxSettings
 from axonloom.config.load import load_configuration
 from axonloom.durable import write_json
 from axonloom.geometry import Box
 from axonloom.lease import holding
+from axonloom.stages.inputs import open_configured
 from axonloom.volumes import VolumeError, open_volume
 
 FORMAT_VERSION = 1
@@ -118,6 +120,35 @@ def configuration_for(arrival: Arrival, settings: InboxSettings) -> Configuratio
             f"volumes.{settings.volume}.path={json.dumps(arrival.uri)}",
         ],
     )
+
+
+def require_usable(configuration: Configuration) -> None:
+    """Raise what every volume would fail of: what the template names beside the volume is not there, or damaged.
+
+    Raises
+    ------
+    CheckpointError
+        No network, whole, to infer with; where affinities are given none is looked for.
+    VolumeError
+        The mask or the labels cannot be opened.
+    """
+    for given in (configuration.volumes.mask, configuration.volumes.labels):
+        if given is not None:
+            open_configured(given)
+    chain = Chain(configuration)
+    if chain.infers:
+        # Only here: looking at an inbox should not wait for torch.
+        from axonloom.networks.checkpoint import Checkpoint
+
+        Checkpoint.open(chain.checkpoint)
+
+
+def has_changed(arrival: Arrival, settings: InboxSettings) -> bool:
+    """Whether a volume is no longer as it was when it was looked at: replaced, written to again, or gone."""
+    try:
+        return _identity(settings.folder / arrival.name) != arrival.identity
+    except FileNotFoundError:
+        return True
 
 
 def record_done(arrival: Arrival, results: dict[str, Any]) -> None:
