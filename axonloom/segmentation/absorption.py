@@ -46,7 +46,8 @@ def absorb(graph: RegionGraph, smaller_than: int, lowest: Threshold) -> RegionGr
     targets, fragments, edges = graph.fragments.ids, graph.fragments, graph.edges
     while True:
         a, b = (positions(fragments.ids, ends, "the graph") for ends in (edges.a, edges.b))
-        total, count, key = (column.astype(np.int64) for column in (edges.sum, edges.count, edges.key))
+        # Sums, counts and keys stay below 2**63.
+        total, count, key = (column.view(np.int64) for column in (edges.sum, edges.count, edges.key))
         small = fragments.voxels < smaller_than
         best = _best_edges(a, b, total, count, key, small, floor.numerator, floor.denominator)
         joins = best[best != NONE]
