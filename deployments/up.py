@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -151,6 +152,9 @@ class _Worker:
         if runs is not None:
             command += ["--limit", str(runs)]
         begin = time.time()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A script that runs us in the background: the worker would inherit that, and Prefect stops it with SIGINT.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with self.log.open("ab") as output:
             started = subprocess.Popen(
                 command,

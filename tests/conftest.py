@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 
 from tests.slurm_cluster import SlurmCluster, SlurmUnavailableError
 from tests.station import Station
+
+# A shell that runs the tests in the background has SIGINT ignored, and so would every worker that they start: Prefect stops one
+# with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
