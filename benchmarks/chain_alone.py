@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.geometry import Zyx
-from axonloom.lease import holding
-from axonloom.runner import run_blocks
 from axonloom.stage import StagePlan
-from axonloom.stages.layer_stage import LayerStage
-from axonloom.stages.registry import open_stage, stage_class
+from axonloom.stages.registry import stage_class
 
 
 def make_chain(folder: Path, affinities: str, block: Zyx, **more: Any) -> Chain:
@@ -41,13 +38,7 @@ def import_stages(chain: Chain) -> None:
 def run_stages(chain: Chain) -> Iterator[StagePlan]:
     """Run stage after stage; each is given out when it is done."""
     for plan in _plans(chain):
-        plan.save()
-        stage = open_stage(plan.folder)
-        with ExitStack() as held:
-            if isinstance(stage, LayerStage):
-                stage.hold(held.enter_context(holding(stage.layer.lease, plan.fingerprint)))
-            stage.prepare()
-            report = run_blocks(stage, range(len(plan.grid)))
+        report = run_alone(plan)
         if report.failed:
             raise RuntimeError(next(iter(report.failed.values())))
         yield plan

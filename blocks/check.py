@@ -22,6 +22,7 @@ from axonloom.bad_input import BadInputError
 from axonloom.config.compute import ComputeSettings, JobProfile, NetworkSettings
 from blocks import slurm
 from blocks.probe import TOKEN
+from blocks.slurm_answers import SlurmError
 
 #: Seconds that a shared file system may take to show what a node wrote.
 SHOWING = 10.0
@@ -107,7 +108,7 @@ def _check_job(name: str, profile: JobProfile, folder: Path, limit: float, probe
     try:
         options = slurm.options_of(short, f"axonloom-check-{name}", Path(str(log).replace("%", "%%")))
         job = slurm.submit(options, slurm.script_of(profile, command, {}))
-    except slurm.SlurmError as error:
+    except SlurmError as error:
         return ProfileReport(name, str(error))
     try:
         started, problem = _follow(job, begin, limit)

@@ -6,22 +6,18 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from axonloom.bad_input import BadInputError
 from axonloom.config.compute import JobProfile, megabytes_of
+from blocks.slurm_answers import QUEUE_FORMAT, QueuedJob, SlurmError, parse_queue, parse_submission, refusal
 
 #: Seconds that a SLURM command may take: a busy controller answers late.
 PATIENCE = 60.0
 
-#: Answers of sbatch that pass by themselves.
-PASSING = ("timed out", "Unable to contact", "temporarily unavailable", "try again", "Connection refused")
-
 #: States of a job that holds no node.
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"})
 
-#: Reasons for which a job waits for ever (squeue's %r).
+#: Reasons for which a job waits for ever (squeue's %R).
 HOPELESS = frozenset(
     {
         "BadConstraints",
@@ -33,29 +29,6 @@ HOPELESS = frozenset(
         "PartitionTimeLimit",
     }
 )
-
-
-class SlurmError(BadInputError):
-    """SLURM refused something; the message has its words.
-
-    Attributes
-    ----------
-    may_pass : whether asking again later may help
-    """
-
-    def __init__(self, sentence: str, *, may_pass: bool = False) -> None:
-        super().__init__(sentence)
-        self.may_pass = may_pass
-
-
-@dataclass(frozen=True)
-class QueuedJob:
-    """A job that waits or runs, as squeue tells it."""
-
-    id: str
-    state: str
-    reason: str
-    name: str
 
 
 def options_of(profile: JobProfile, name: str, log: Path) -> list[str]:
@@ -87,25 +60,19 @@ def submit(options: Sequence[str], script: str) -> str:
 
     Raises
     ------
-    SlurmError
+    SlurmError, SlurmUnreachableError
         sbatch is missing, or refused.
     """
     done = _run(["sbatch", "--parsable", *options], script)
     if done.returncode:
-        words = _words(done)
-        raise SlurmError(
-            f"sbatch refused the job: {words}", may_pass=any(part.lower() in words.lower() for part in PASSING)
-        )
-    return done.stdout.strip().split(";")[0]
+        raise refusal("sbatch", done.stderr or done.stdout)
+    return parse_submission(done.stdout)
 
 
 def queue() -> dict[str, QueuedJob] | None:
     """This user's jobs that wait or run, by id; None when SLURM does not answer."""
-    done = _run(["squeue", "--noheader", f"--user={os.getuid()}", "--format=%i|%T|%r|%j"])
-    if done.returncode:
-        return None
-    jobs = (QueuedJob(*line.strip().split("|", 3)) for line in done.stdout.splitlines() if line.count("|") >= 3)
-    return {job.id: job for job in jobs}
+    done = _run(["squeue", "--noheader", f"--user={os.getuid()}", f"--format={QUEUE_FORMAT}"])
+    return None if done.returncode else {job.id: job for job in parse_queue(done.stdout)}
 
 
 def cancel(ids: Iterable[str]) -> None:
@@ -161,8 +128,3 @@ def _run(command: list[str], given: str | None = None) -> subprocess.CompletedPr
         ) from None
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"timed out after {PATIENCE:.0f} s")
-
-
-def _words(done: subprocess.CompletedProcess[str]) -> str:
-    text = " ".join((done.stderr or done.stdout).split())
-    return text.removeprefix("sbatch: error: ") or f"it ended with {done.returncode}"

@@ -28,6 +28,7 @@ from axonloom.config.compute import JobProfile, NetworkSettings
 from blocks import slurm
 from blocks.jobqueue import SLURMCluster
 from blocks.kept_jobs import KeptJobs
+from blocks.slurm_answers import SlurmError
 from blocks.worker_job import WorkerJob
 
 logger = logging.getLogger("axonloom.compute")
@@ -44,7 +45,7 @@ HEARTBEAT = "120s"
 HOPELESS_ROUNDS = 3
 
 
-class WorkersError(slurm.SlurmError):
+class WorkersError(SlurmError):
     """No workers will come: the sentence says why."""
 
 
@@ -143,7 +144,7 @@ class JobCluster(SLURMCluster):
             queue = slurm.queue() or {}
             named = [job.id for job in queue.values() if job.name.startswith(f"{self._token}-")]
             slurm.cancel({*self._kept.jobs, *named})
-        except slurm.SlurmError as error:
+        except SlurmError as error:
             logger.warning("jobs could not be cancelled: %s", error)
 
     def _workers_of(self, name: str) -> list[Any]:
@@ -189,7 +190,7 @@ class JobCluster(SLURMCluster):
             self.worker_spec.update(self.new_worker_spec())
         try:
             await self._correct_state()
-        except slurm.SlurmError as error:
+        except SlurmError as error:
             self.trouble.sentence = str(error)
             for name in [name for name, job in self.workers.items() if job.job_id is None]:
                 self.workers.pop(name)

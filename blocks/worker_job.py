@@ -16,6 +16,7 @@ from axonloom.config.compute import JobProfile
 from blocks import slurm
 from blocks.jobqueue import SLURMJob
 from blocks.kept_jobs import KeptJobs
+from blocks.slurm_answers import SlurmError, SlurmUnreachableError
 from blocks.worker_life import LEAVE_AT, STAGGER
 
 logger = logging.getLogger("axonloom.compute")
@@ -89,9 +90,9 @@ class WorkerJob(SLURMJob):
             try:
                 self.job_id = await asyncio.to_thread(slurm.submit, options, self.job_script())
                 break
-            except slurm.SlurmError as error:
+            except SlurmError as error:
                 self.status = Status.failed
-                if not error.may_pass or attempt == SUBMISSIONS - 1:
+                if not isinstance(error, SlurmUnreachableError) or attempt == SUBMISSIONS - 1:
                     raise
                 await asyncio.sleep(5.0 * (attempt + 1))
                 # An answer that was lost on the way does not mean that the job was.

@@ -24,7 +24,7 @@ from axonloom.inbox import (
 from axonloom.lease import LeaseHeldError
 from axonloom.runner import LeaseLostError, StoppedError
 from blocks.compute import resolved
-from blocks.slurm import SlurmError
+from blocks.slurm_answers import SlurmError
 from flows.reconstruct import reconstruct
 from tasks.inbox import show_inbox
 from tasks.job import working_in

@@ -14,48 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from blocks.slurm_answers import (
+    QUEUE_FORMAT,
+    QueuedJob,
+    SlurmError,
+    SlurmUnreachableError,
+    parse_queue,
+    parse_submission,
+    refusal,
+)
+
 #: Seconds that one command may take: a busy controller answers late, and SLURM's own MessageTimeout is often 60 or 100.
 COMMAND_SECONDS = 120.0
-#: What the commands say when the controller is away or overworked: worth another try.
-_PASSING = (
-    "Unable to contact slurm controller",
-    "Unable to establish control connection",
-    "Socket timed out",
-    "Connection refused",
-    "Connection timed out",
-    "Connection reset",
-    "Zero Bytes were transmitted",
-    "Resource temporarily unavailable",
-    "temporarily unable to accept job",
-    "slurm backup controller",
-    "Slurm controller not responding",
-    "System in standby",
-    "Job queue limit",
-    "QOSMaxSubmitJobPerUserLimit",
-    "AssocMaxSubmitJobLimit",
-    "job submit limit",
-)
 #: What it says about a job that it does not know, or no longer.
 _UNKNOWN_JOB = ("Invalid job id specified", "Job/step already completing or completed")
-
-
-class SlurmError(RuntimeError):
-    """SLURM refused a command; the message is its own."""
-
-
-class SlurmUnreachableError(SlurmError):
-    """The controller did not answer, or asks to come back later."""
-
-
-@dataclass(frozen=True)
-class QueuedJob:
-    """A job as ``squeue`` lists it: also one that ended less than MinJobAge ago."""
-
-    id: str
-    name: str
-    state: str
-    #: Why it waits ("Resources", "Priority", …), or on which nodes it runs.
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +81,7 @@ async def submit(options: Sequence[str], script: Path, arguments: Sequence[str],
 
 async def jobs_named(prefix: str) -> list[QueuedJob]:
     """This user's jobs whose name begins with ``prefix``, ended ones too as long as SLURM lists them."""
-    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%i|%T|%R|%j"]
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", f"--format={QUEUE_FORMAT}"]
     return [job for job in parse_queue(await _run(command)) if job.name.startswith(prefix)]
 
 
@@ -136,25 +108,6 @@ async def cancel(id: str) -> bool:
             return False
         raise
     return True
-
-
-def parse_submission(output: str) -> str:
-    """The job id in the answer of ``sbatch --parsable``: ``id`` or ``id;cluster``."""
-    id = output.strip().splitlines()[-1].split(";")[0] if output.strip() else ""
-    if not id.isdigit():
-        raise SlurmError(f"sbatch answered {output!r}, where a job id was expected")
-    return id
-
-
-def parse_queue(output: str) -> list[QueuedJob]:
-    """The lines of ``squeue --format=%i|%T|%R|%j``; a name may hold anything, so it comes last."""
-    jobs = []
-    for line in output.splitlines():
-        parts = line.split("|", 3)
-        if len(parts) == 4:
-            id, state, reason, name = parts
-            jobs.append(QueuedJob(id.strip(), name, state.strip(), reason.strip().strip("()")))
-    return jobs
 
 
 def parse_job(output: str) -> JobRecord | None:
@@ -205,9 +158,7 @@ async def _run(command: Sequence[str], environment: Mapping[str, str] | None = N
         await process.wait()
         raise SlurmUnreachableError(f"{command[0]} did not answer within {COMMAND_SECONDS:.0f} s") from error
     if process.returncode:
-        said = errors.decode(errors="replace").strip() or f"it ended with exit code {process.returncode}"
-        kind = SlurmUnreachableError if any(mark in said for mark in _PASSING) else SlurmError
-        raise kind(f"{command[0]}: " + "; ".join(said.splitlines()[-3:]))
+        raise refusal(command[0], errors.decode(errors="replace"))
     return output.decode(errors="replace")
 
 

@@ -17,8 +17,9 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Crashed, Pending
 
+from blocks.slurm_answers import QueuedJob, SlurmError, SlurmUnreachableError
 from deployments.slurm import commands
-from deployments.slurm.commands import JobRecord, QueuedJob, SlurmError, SlurmUnreachableError
+from deployments.slurm.commands import JobRecord
 from deployments.slurm.configuration import SlurmConfiguration
 from deployments.slurm.job_states import Meaning, cause_of, meaning_of
 from deployments.slurm.log_tail import log_tail

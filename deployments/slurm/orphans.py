@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect.client.schemas.objects import State
 
-from deployments.slurm.commands import QueuedJob
+from blocks.slurm_answers import QueuedJob
 from deployments.slurm.job_states import Meaning, meaning_of
 from deployments.slurm.queue import NAME_PREFIX
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from deployments.slurm.commands import QueuedJob, SlurmUnreachableError, jobs_named
+from blocks.slurm_answers import QueuedJob, SlurmUnreachableError
+from deployments.slurm.commands import jobs_named
 
 #: A job's name is this and the id of its flow run: what a worker that starts again knows its jobs by.
 NAME_PREFIX = "axonloom-"

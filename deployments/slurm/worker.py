@@ -34,8 +34,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Crashed, Scheduled
 from prefect.workers.base import BaseWorker, BaseWorkerResult
 
+from blocks.slurm_answers import QueuedJob, SlurmError, SlurmUnreachableError
 from deployments.slurm import commands
-from deployments.slurm.commands import QueuedJob, SlurmError, SlurmUnreachableError
 from deployments.slurm.configuration import SlurmConfiguration, SlurmVariables
 from deployments.slurm.follower import Follower, Limits
 from deployments.slurm.job_states import Meaning, meaning_of

@@ -18,7 +18,7 @@ from axonloom.networks.checkpoint import CheckpointError
 from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.volumes import VolumeError, create_volume
 from blocks.compute import ComputeBlockError
-from blocks.slurm import SlurmError
+from blocks.slurm_answers import SlurmError
 from flows.inbox import InboxFailedError
 
 

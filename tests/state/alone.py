@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
+from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
-from axonloom.lease import holding
-from axonloom.runner import run_blocks
 from axonloom.stage import StagePlan
-from axonloom.stages.layer_stage import LayerStage
-from axonloom.stages.registry import open_stage
 
 
 def chain_of(config: Path, *overrides: str) -> Chain:
@@ -20,14 +16,8 @@ def chain_of(config: Path, *overrides: str) -> Chain:
 
 
 def run(plan: StagePlan, blocks: Iterable[int] | None = None) -> None:
-    """Run some blocks of a stage (default: all), as a flow would."""
-    plan.save()
-    stage = open_stage(plan.folder)
-    with ExitStack() as held:
-        if isinstance(stage, LayerStage):
-            stage.hold(held.enter_context(holding(stage.layer.lease, plan.fingerprint)))
-        stage.prepare()
-        report = run_blocks(stage, range(len(plan.grid)) if blocks is None else blocks)
+    """Run some blocks of a stage (default: all), all of which must succeed."""
+    report = run_alone(plan, blocks)
     assert not report.failed, report.failed
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from blocks.slurm_answers import SlurmError, SlurmUnreachableError, parse_queue, parse_submission
 from deployments.slurm import commands
-from deployments.slurm.commands import SlurmError, SlurmUnreachableError, parse_job, parse_queue, parse_submission
+from deployments.slurm.commands import parse_job
 
 SHOW_JOB = (
     "JobId=2 JobName=axonloom-3f0c UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=4294901757 Nice=0 Account=(null) "

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from prefect.states import Cancelling, Crashed, Pending, Running
 
-from deployments.slurm.commands import QueuedJob
+from blocks.slurm_answers import QueuedJob
 from deployments.slurm.orphans import Action, Decision, decide, jobs_by_run
 
 NOW = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
