@@ -93,6 +93,10 @@ def saved(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(names))
         return
+    if not names:
+        console.print(
+            "nothing is saved yet: axonloom compute save NAME CONFIG saves the compute section of a configuration"
+        )
     for name in names:
         console.print(name, markup=False)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from axonloom.chain import Chain
+from axonloom.config.load import ConfigurationError
 from axonloom.config.template import template
 from cli import exit_codes
 from cli.options import AsJson, ConfigFile, Overrides
@@ -50,4 +51,13 @@ def _volumes(chain: Chain) -> dict[str, dict[str, object]]:
 
     volumes = chain.configuration.volumes
     given = {"image": volumes.image, "labels": volumes.labels, "affinities": volumes.affinities, "mask": volumes.mask}
-    return {name: open_configured(settings).describe() for name, settings in given.items() if settings is not None}
+    opened = {name: open_configured(settings) for name, settings in given.items() if settings is not None}
+    segmented = "image" if volumes.affinities is None else "affinities"
+    for name, volume in opened.items():
+        # Images may be there for training only, of another place than given affinities.
+        if name in ("labels", "mask") and segmented in opened and volume.shape != opened[segmented].shape:
+            raise ConfigurationError(
+                f"volumes.{name} has {volume.shape} voxels (zyx), volumes.{segmented} has {opened[segmented].shape}: they must "
+                f"agree; volumes.{name}.region can cut the {name}"
+            )
+    return {name: volume.describe() for name, volume in opened.items()}

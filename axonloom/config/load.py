@@ -72,11 +72,26 @@ def check_configuration(content: Mapping[str, Any], where: str) -> Configuration
         sentences = []
         for finding in error.errors():
             key = ".".join(str(part) for part in finding["loc"])
-            message = finding["msg"].removeprefix("Value error, ")
+            message = _sentence(finding["type"], key, finding["msg"])
             given = finding.get("input")
             shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
             sentences.append(f"{key}: {message}{shown}" if key else message)
         raise ConfigurationError(f"{where}: " + "; ".join(sentences)) from None
+
+
+def _sentence(type: str, key: str, message: str) -> str:
+    """What pydantic found, where it speaks of Python and not of YAML."""
+    section = known_keys().get(key)
+    if section is not None and type in ("model_type", "model_attributes_type", "dict_type"):
+        names = list(section.model_fields)
+        return (
+            f"this is a section, written {key.rsplit('.', 1)[-1]}: {{{names[0]}: …}}; its keys are {', '.join(names)}"
+        )
+    if type in ("tuple_type", "list_type"):
+        return "this is a list, in brackets, such as [8, 8, 8]"
+    if type == "path_type":
+        return "this is a path"
+    return message.removeprefix("Value error, ")
 
 
 def known_keys(model: type[BaseModel] = Configuration, prefix: str = "") -> dict[str, type[BaseModel] | None]:

@@ -77,7 +77,9 @@ def test_what_is_typed_belongs_to_the_current_folder(file, tmp_path, monkeypatch
         ("compute: {on: cloud}", [], "compute.on"),
         ("- a list", [], "must hold keys"),
         ("a: [", [], "is not YAML"),
-        ("volumes: {image: train.h5}", [], "volumes.image"),
+        ("volumes: {image: train.h5}", [], "volumes.image: this is a section, written image: {path: …}"),
+        ("volumes: {image: {path: a.h5, voxel_size: 8}}", [], "volumes.image.voxel_size: this is a list"),
+        ("infer: {checkpoint: [1]}", [], "infer.checkpoint: this is a path"),
     ],
 )
 def test_bad_input_is_one_sentence(file, text, overrides, sentence):
