@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
-from axonloom.lease import holding
-from axonloom.runner import run_blocks
 from axonloom.stage import StagePlan
-from axonloom.stages.layer_stage import LayerStage
-from axonloom.stages.registry import open_stage
 from axonloom.volumes import create_volume, open_volume
 
 SHAPE = (20, 30, 41)
@@ -67,13 +63,7 @@ def chain(tmp_path_factory) -> Chain:
     (folder / "axonloom.yaml").write_text(yaml.safe_dump(content))
     found = Chain(load_configuration(folder / "axonloom.yaml"))
     for plan in found.stages():
-        plan.save()
-        stage = open_stage(plan.folder)
-        with ExitStack() as held:
-            if isinstance(stage, LayerStage):
-                stage.hold(held.enter_context(holding(stage.layer.lease, plan.fingerprint)))
-            stage.prepare()
-            assert not run_blocks(stage, range(len(plan.grid))).failed
+        assert not run_alone(plan).failed
     return found
 
 
