@@ -161,7 +161,7 @@ def _file_damage(index: int, paths: list[Path], noted: set[str]) -> list[Damage]
 def _unreadable(path: Path) -> str | None:
     try:
         if path.suffix == ".parquet":
-            pq.read_table(path)
+            pq.read_table(path, page_checksum_verification=True)
         else:
             with pa.memory_map(str(path)) as source:
                 pa.ipc.open_file(source).read_all()

@@ -1,6 +1,6 @@
 """TensorStore behind zarr, N5 and precomputed: opening, moving bytes, and its errors in one sentence.
 
-No cache pool: what another process has written is seen by the next read.
+What another process has written is seen by the next read: a chunk in the cache is used only while its file is the same one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ import tensorstore as ts
 from axonloom.durable import sync_folder
 from axonloom.geometry import Box
 from axonloom.volumes.volume import VolumeError
+
+#: Memory of a process for chunks of all its volumes. A halo ends within chunks, which would otherwise be unpacked again for
+#: every block that meets them: with blocks and chunks of 64^3, 9 of 10 CPU seconds of reading.
+CACHE_BYTES = 256 << 20
 
 # TensorStore starts threads at its first use and ends the process, without an exception, when it is used after a fork.
 # Which process used it first is a fact of the process, hence the one module variable.
@@ -77,9 +82,15 @@ def open_store(spec: dict[str, Any], uri: str) -> ts.TensorStore:
     """
     require_unforked(uri)
     try:
-        return ts.open(spec).result()
+        return ts.open(spec, context=_context()).result()
     except (ValueError, NotImplementedError) as error:
         raise _translated(error, f"{uri} cannot be opened") from error
+
+
+@cache
+def _context() -> ts.Context:
+    """One for the process: a volume that is opened again, batch after batch, finds its chunks."""
+    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
 
 
 def write_chunk(store: ts.TensorStore) -> tuple[int, ...]:
