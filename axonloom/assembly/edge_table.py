@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from axonloom.assembly.id_map import positions
 from axonloom.assembly.tables import read_table, write_table
+from axonloom.kernel import kernel
 
 KIND = "axonloom edge table"
 FORMAT_VERSION = 1
@@ -66,18 +67,11 @@ class EdgeTable:
 
     def aggregated(self) -> EdgeTable:
         """One row an edge: sums and counts added, the largest key kept, sorted by (a, b), self-edges dropped."""
-        table = self.taken(self.a != self.b) if np.any(self.a == self.b) else self
+        table = self.between(self.a, self.b) if np.any(self.a >= self.b) else self
         if len(table) == 0:
             return table
-        table = table.taken(_order(table.a, table.b))
-        first = np.flatnonzero(np.concatenate([[True], (table.a[1:] != table.a[:-1]) | (table.b[1:] != table.b[:-1])]))
-        return EdgeTable(
-            table.a[first],
-            table.b[first],
-            np.add.reduceat(table.sum, first),
-            np.add.reduceat(table.count, first),
-            np.maximum.reduceat(table.key, first),
-        )
+        columns = (getattr(table, name) for name in COLUMNS)
+        return EdgeTable(*_added_up(_order(table.a, table.b), *columns))
 
     def relabelled(self, old_ids: np.ndarray, new_ids: np.ndarray) -> EdgeTable:
         """The rows with each ``old_ids[i]`` (ascending) replaced by ``new_ids[i]``; rows that become self-edges go.
@@ -87,11 +81,14 @@ class EdgeTable:
         UnknownIdError
             Names the first id that ``old_ids`` lacks.
         """
-        a = new_ids[positions(old_ids, self.a, "the table of new ids")]
-        b = new_ids[positions(old_ids, self.b, "the table of new ids")]
-        apart = a != b
-        low, high = np.minimum(a, b)[apart], np.maximum(a, b)[apart]
-        return EdgeTable(low, high, self.sum[apart], self.count[apart], self.key[apart])
+        return self.between(
+            new_ids[positions(old_ids, self.a, "the table of new ids")],
+            new_ids[positions(old_ids, self.b, "the table of new ids")],
+        )
+
+    def between(self, a: np.ndarray, b: np.ndarray) -> EdgeTable:
+        """The rows with other ends (uint64, in any order within a row); rows that become self-edges go."""
+        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key))
 
     def write(self, path: Path) -> None:
         write_table(path, pa.table({name: getattr(self, name) for name in COLUMNS}), KIND, FORMAT_VERSION)
@@ -104,7 +101,44 @@ class EdgeTable:
 
 
 def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The rows' order by (a, b)."""
+    """An order of the rows by (a, b); equal rows may stand in any, since what is made of them is the same."""
     if int(b.max()) < 2**32:
-        return np.argsort(a << np.uint64(32) | b, kind="stable")
+        return np.argsort(a << np.uint64(32) | b)
     return np.lexsort((b, a))
+
+
+@kernel
+def _apart(a, b, total, count, key):
+    """The rows between two objects, the smaller first."""
+    n = 0
+    for i in range(len(a)):
+        n += a[i] != b[i]
+    out = np.empty((5, n), np.uint64)
+    k = 0
+    for i in range(len(a)):
+        if a[i] == b[i]:
+            continue
+        out[0, k], out[1, k] = (a[i], b[i]) if a[i] < b[i] else (b[i], a[i])
+        out[2, k], out[3, k], out[4, k] = total[i], count[i], key[i]
+        k += 1
+    return out
+
+
+@kernel
+def _added_up(order, a, b, total, count, key):
+    """One row for each run of equal ends along ``order``."""
+    n = 0
+    for k in range(len(order)):
+        i, before = order[k], order[k - 1]
+        n += k == 0 or a[i] != a[before] or b[i] != b[before]
+    out = np.zeros((5, n), np.uint64)
+    row = -1
+    for k in range(len(order)):
+        i, before = order[k], order[k - 1]
+        if k == 0 or a[i] != a[before] or b[i] != b[before]:
+            row += 1
+            out[0, row], out[1, row] = a[i], b[i]
+        out[2, row] += total[i]
+        out[3, row] += count[i]
+        out[4, row] = max(out[4, row], key[i])
+    return out

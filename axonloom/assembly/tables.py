@@ -59,7 +59,7 @@ def write_table(path: Path, table: pa.Table, kind: str, version: int) -> None:
             compression="zstd",
             compression_level=1,
             use_dictionary=False,
-            column_encoding={name: "DELTA_BINARY_PACKED" for name in _integers(table.schema)},
+            column_encoding=dict.fromkeys(_integers(table.schema), "DELTA_BINARY_PACKED"),
             write_page_checksum=True,
         )
 

@@ -43,22 +43,45 @@ def absorb(graph: RegionGraph, smaller_than: int, lowest: Threshold) -> RegionGr
         ``lowest`` is not a number of 0..1.
     """
     floor = threshold_fraction(lowest) * FULL_SCALE
-    targets, fragments, edges = graph.fragments.ids, graph.fragments, graph.edges
+    ids, voxels = graph.fragments.ids, graph.fragments.voxels
+    # Ends are numbers 0, 1, … of fragments in the order of their ids, so that looking one up is an index and no search.
+    edges = graph.edges.between(*(_numbers(ids, ends) for ends in (graph.edges.a, graph.edges.b)))
+    joined = np.arange(len(ids))
     while True:
-        a, b = (positions(fragments.ids, ends, "the graph") for ends in (edges.a, edges.b))
         # Sums, counts and keys stay below 2**63.
-        total, count, key = (column.view(np.int64) for column in (edges.sum, edges.count, edges.key))
-        small = fragments.voxels < smaller_than
+        a, b, total, count, key = (
+            column.view(np.int64) for column in (edges.a, edges.b, edges.sum, edges.count, edges.key)
+        )
+        small = voxels < smaller_than
         best = _best_edges(a, b, total, count, key, small, floor.numerator, floor.denominator)
         joins = best[best != NONE]
         if len(joins) == 0:
             break
-        ids = fragments.ids[canonical_positions(len(fragments), a[joins], b[joins])]
-        targets = ids[positions(fragments.ids, targets, "the graph")]
-        edges = edges.relabelled(fragments.ids, ids).aggregated()
-        fragments = ObjectTable.summed(ids, fragments.voxels)
-    joined = IdMap(graph.fragments.ids, targets)
-    return RegionGraph(fragments, edges, IdMap(graph.canonical.ids, joined.lookup(graph.canonical.targets)))
+        first = canonical_positions(len(ids), a[joins], b[joins])
+        stays = first == np.arange(len(ids))
+        number = (np.cumsum(stays) - 1)[first]
+        joined = number[joined]
+        ids, voxels = ids[stays], _added(voxels, number, np.count_nonzero(stays))
+        number = number.view(np.uint64)
+        edges = edges.between(number[a], number[b]).aggregated()
+    return RegionGraph(
+        ObjectTable(ids, voxels),
+        edges.between(ids[edges.a], ids[edges.b]),
+        IdMap(graph.canonical.ids, ids[joined[_numbers(graph.fragments.ids, graph.canonical.targets)]]),
+    )
+
+
+def _numbers(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return positions(ids, wanted, "the graph").view(np.uint64)
+
+
+@kernel
+def _added(values, number, n):
+    """The sums (uint64, (n,)) of the values of each number."""
+    sums = np.zeros(n, np.uint64)
+    for i in range(len(values)):
+        sums[number[i]] += values[i]
+    return sums
 
 
 @kernel
