@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from axonloom.assembly.tables import read_table, write_table
+from axonloom.kernel import kernel
 
 KIND = "axonloom id map"
 FORMAT_VERSION = 1
+MISSING = -1
 
 
 class UnknownIdError(ValueError):
@@ -33,15 +35,50 @@ def positions(ids: np.ndarray, wanted: np.ndarray, what: str) -> np.ndarray:
     UnknownIdError
         Names the first id that is missing.
     """
-    found = np.searchsorted(ids, wanted)
-    if len(ids) == 0:
-        missing = np.ones(len(wanted), bool)
+    if len(wanted) * 8 < len(ids):
+        found = np.searchsorted(ids, wanted)
+        found[ids[np.minimum(found, len(ids) - 1)] != wanted] = MISSING
     else:
-        missing = ids[np.minimum(found, len(ids) - 1)] != wanted
-    if missing.any():
+        # As many buckets as ids, of one width.
+        width = max(0, (int(ids[-1]) // len(ids)).bit_length() - 1) if len(ids) else 0
+        found = _positions(ids, wanted, _starts(ids, np.uint64(width)), np.uint64(width))
+    if len(found) and found.min() == MISSING:
         raise UnknownIdError(
-            f"id {wanted[missing][0]} is not in {what} ({len(ids)} ids): it was made from other fragments than these"
+            f"id {wanted[np.argmin(found)]} is not in {what} ({len(ids)} ids): it was made from other fragments than these"
         )
+    return found
+
+
+@kernel
+def _starts(ids, width):
+    """Where the ids of each bucket begin: id >> width is the number of its bucket."""
+    buckets = np.int64(ids[-1] >> width) + 1 if len(ids) else 0
+    starts = np.zeros(buckets + 1, np.int64)
+    for i in range(len(ids)):
+        starts[np.int64(ids[i] >> width) + 1] = i + 1
+    for k in range(buckets):
+        starts[k + 1] = max(starts[k + 1], starts[k])
+    return starts
+
+
+@kernel
+def _positions(ids, wanted, starts, width):
+    """Binary searches within the buckets: in ids spread evenly, of a few ids each."""
+    found = np.empty(len(wanted), np.int64)
+    for i in range(len(wanted)):
+        found[i] = MISSING
+        if len(ids) == 0 or wanted[i] > ids[-1]:
+            continue
+        bucket = np.int64(wanted[i] >> width)
+        low, high = starts[bucket], starts[bucket + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if ids[middle] < wanted[i]:
+                low = middle + 1
+            else:
+                high = middle
+        if low < starts[bucket + 1] and ids[low] == wanted[i]:
+            found[i] = low
     return found
 
 
