@@ -12,8 +12,8 @@ from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import current_state
 from axonloom.stages.registry import stage_class
 
-#: Memory of a worker process before it has read a voxel: Python, numpy, the compiled kernels.
-PROCESS_BYTES = 300_000_000
+#: Memory of a worker process before it has read a voxel: Python, numpy, the compiled kernels; and the cache of chunks.
+PROCESS_BYTES = 550_000_000
 
 
 @dataclass(frozen=True)
