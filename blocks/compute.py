@@ -50,8 +50,10 @@ class Compute(Block):
                 "n_workers": self.settings.workers,
                 "threads_per_worker": 1,
                 "processes": True,
-                "dashboard_address": None,
+                # Any free port: the usual one may belong to another run.
+                "dashboard_address": "127.0.0.1:0",
                 "host": "127.0.0.1",
+                "preload": ["blocks.worker_life"],
                 # Task logs reach the server; on the terminal they would tear the progress bars.
                 "env": {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"},
             }

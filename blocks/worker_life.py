@@ -1,4 +1,4 @@
-"""What a Dask worker in a SLURM job does about its GPU and its end: it leaves between two batches, before the time limit.
+"""What a Dask worker does when it starts; in a SLURM job, it leaves between two batches, before the time limit.
 
 Loaded into the worker by ``--preload``. Dask's own ``--lifetime`` hands the running task to another worker while its thread is
 still at it, so that a block would be computed twice at the same time; here the worker first takes no further tasks, then ends
@@ -9,6 +9,7 @@ ledger.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -26,6 +27,8 @@ FETCHING = 10.0
 
 async def dask_setup(worker: Worker) -> None:
     """Choose the GPU and arrange the leaving; called by Dask in a worker that starts."""
+    # Logs that cannot be sent, to a server that is away, would otherwise tear the flow's own words on the terminal.
+    logging.raiseExceptions = False
     # Before anything imports torch: the workers of a job share its GPUs out among themselves.
     if "," in os.environ.get(GPUS, ""):
         os.environ[GPUS] = gpu_of(str(worker.name), os.environ[GPUS])
