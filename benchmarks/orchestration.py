@@ -51,7 +51,9 @@ def sleeping(workspace: str, blocks: int, compute: ComputeSettings) -> dict[str,
     count = len(batches(plan, cut_of(plan, compute.on)))
     with Workers(compute) as workers:
         begin = time.perf_counter()
-        workers.runner_for(count, plan)
+        runner = workers.runner_for(count, plan)
+        # Prefect brings a Dask cluster up when its client is first asked for.
+        getattr(runner, "client", None)
         started = time.perf_counter()
         run_stage(plan, workers)
         return {"start": started - begin, "wall": time.perf_counter() - started, "batches": count}

@@ -23,7 +23,7 @@ STAGES["toy"] = "tests.flows.toy:ToyStage"
 
 
 class ToyStage(Stage):
-    """Writes one file a block. A file ``poison-N`` in the workspace makes block N raise, ``flaky-N`` once, for a passing reason, and
+    """Writes ``N.begun`` and ``N.out`` with its process id for block N. A file ``poison-N`` in the workspace makes block N raise, ``flaky-N`` once, for a passing reason, and
     ``full-N`` makes it find the disk full."""
 
     name = "toy"
@@ -37,6 +37,7 @@ class ToyStage(Stage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         workspace = self.plan.workspace
+        (self.plan.folder / f"{block.index}.begun").write_text(str(os.getpid()))
         time.sleep(self.plan.parameters["seconds"])
         if (workspace / f"poison-{block.index}").exists():
             raise ValueError(f"block {block.index} is poisoned")

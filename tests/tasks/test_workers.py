@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import os
-import signal
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +17,24 @@ from tasks.workers import profile_of
 BLOCKS, SECONDS = 64, 0.1
 
 
-def wait_for_outputs(folder: Path, count: int, run: Future[object]) -> list[Path]:
+def kill_a_worker_at_work(folder: Path, done_first: int, run: Future[object]) -> psutil.Process:
+    """Kill a worker that has begun a block and not ended it, once ``done_first`` blocks are done."""
     give_up = time.monotonic() + 120
-    while len(found := sorted(folder.glob("*.out"))) < count:
+    while True:
         assert not run.done(), run.result()
-        assert time.monotonic() < give_up, f"only {len(found)} blocks after two minutes"
-        time.sleep(0.05)
-    return found
+        assert time.monotonic() < give_up, "no worker was met at work in two minutes"
+        if len(list(folder.glob("*.out"))) >= done_first:
+            for begun in folder.glob("*.begun"):
+                if begun.with_suffix(".out").exists() or not (pid := begun.read_text()):
+                    continue
+                worker = psutil.Process(int(pid))
+                # Stopped, it cannot end the block between the look and the kill.
+                worker.suspend()
+                if not begun.with_suffix(".out").exists():
+                    worker.kill()
+                    return worker
+                worker.resume()
+        time.sleep(0.02)
 
 
 def test_inference_has_the_gpu_profile_where_there_is_one():
@@ -42,10 +52,7 @@ def test_a_dask_worker_that_is_killed_is_replaced_and_no_finished_block_runs_aga
     settings = ComputeSettings(on="dask", workers=2)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(contextvars.copy_context().run, toy.toy, str(tmp_path), BLOCKS, settings, SECONDS)
-        first = wait_for_outputs(plan.folder, 6, run)[0]
-        worker = psutil.Process(int(first.read_text()))
-        assert worker.pid != os.getpid()
-        worker.send_signal(signal.SIGKILL)
+        assert kill_a_worker_at_work(plan.folder, 6, run).pid != os.getpid()
         killed_at = time.monotonic()
         assert run.result(timeout=120) == {"computed": BLOCKS, "done_before": 0}
     assert time.monotonic() - killed_at < 60
