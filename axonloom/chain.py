@@ -101,7 +101,7 @@ class Chain:
 
     @cached_property
     def graph(self) -> StagePlan:
-        return GraphStage.planned(self.fragment, self.join, self.configuration.segment)
+        return GraphStage.planned(self.fragment, self.join)
 
     @cached_property
     def agglomerate(self) -> StagePlan:

@@ -13,6 +13,7 @@ _KEYS = {
     ("fragment", "high"): "segment.high",
     ("fragment", "smoothing"): "segment.smoothing",
     ("join", "high"): "segment.high",
+    ("fragment", "absorb"): "segment.absorb",
     ("graph", "absorb"): "segment.absorb",
     ("graph", "low"): "segment.low",
     ("agglomerate", "lowest"): "merge.lowest",
@@ -22,7 +23,7 @@ _KEYS = {
     ("pyramid", "layer"): "volumes.segmentation.path",
 }
 #: Kept as uint8.
-_OF_255 = {("fragment", "low"), ("fragment", "high"), ("join", "high")}
+_OF_255 = {("fragment", "low"), ("fragment", "high"), ("graph", "low"), ("join", "high")}
 
 
 def differences(old: StagePlan, new: StagePlan) -> Iterator[str]:

@@ -14,13 +14,16 @@ from axonloom.assembly.tables import read_table, write_table
 from axonloom.kernel import kernel
 
 KIND = "axonloom edge table"
-FORMAT_VERSION = 1
-COLUMNS = ("a", "b", "sum", "count", "key")
+FORMAT_VERSION = 2
+COLUMNS = ("a", "b", "sum", "count", "key", "best")
+
+INDEX_BITS = 55
+"""Bits of a global edge index: enough for 10**16 voxels."""
 
 
 @dataclass(frozen=True)
 class EdgeTable:
-    """Edges of a region graph: five uint64 arrays of one length.
+    """Edges of a region graph: six uint64 arrays of one length.
 
     Attributes
     ----------
@@ -31,6 +34,9 @@ class EdgeTable:
     key : uint64
         The largest global edge index (3 x linear index of the voxel that stores the edge, plus its channel) of those
         pairs. It breaks ties between equal scores; a maximum is associative, so it too adds up in any order.
+    best : uint64
+        The strongest of those pairs, as (255 - affinity) << INDEX_BITS | global edge index: the smaller the stronger, the
+        first of equals. A minimum adds up in any order.
     """
 
     a: np.ndarray
@@ -38,6 +44,7 @@ class EdgeTable:
     sum: np.ndarray
     count: np.ndarray
     key: np.ndarray
+    best: np.ndarray
 
     def __post_init__(self) -> None:
         for name in COLUMNS:
@@ -66,7 +73,7 @@ class EdgeTable:
         return EdgeTable(*(getattr(self, name)[rows] for name in COLUMNS))
 
     def aggregated(self) -> EdgeTable:
-        """One row an edge: sums and counts added, the largest key kept, sorted by (a, b), self-edges dropped."""
+        """One row an edge: sums and counts added, the largest key and the strongest pair kept, sorted by (a, b), self-edges dropped."""
         table = self.between(self.a, self.b) if np.any(self.a >= self.b) else self
         if len(table) == 0:
             return table
@@ -88,7 +95,7 @@ class EdgeTable:
 
     def between(self, a: np.ndarray, b: np.ndarray) -> EdgeTable:
         """The rows with other ends (uint64, in any order within a row); rows that become self-edges go."""
-        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key))
+        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key, self.best))
 
     def write(self, path: Path) -> None:
         write_table(path, pa.table({name: getattr(self, name) for name in COLUMNS}), KIND, FORMAT_VERSION)
@@ -108,37 +115,38 @@ def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _apart(a, b, total, count, key):
+def _apart(a, b, total, count, key, best):
     """The rows between two objects, the smaller first."""
     n = 0
     for i in range(len(a)):
         n += a[i] != b[i]
-    out = np.empty((5, n), np.uint64)
+    out = np.empty((6, n), np.uint64)
     k = 0
     for i in range(len(a)):
         if a[i] == b[i]:
             continue
         out[0, k], out[1, k] = (a[i], b[i]) if a[i] < b[i] else (b[i], a[i])
-        out[2, k], out[3, k], out[4, k] = total[i], count[i], key[i]
+        out[2, k], out[3, k], out[4, k], out[5, k] = total[i], count[i], key[i], best[i]
         k += 1
     return out
 
 
 @kernel
-def _added_up(order, a, b, total, count, key):
+def _added_up(order, a, b, total, count, key, best):
     """One row for each run of equal ends along ``order``."""
     n = 0
     for k in range(len(order)):
         i, before = order[k], order[k - 1]
         n += k == 0 or a[i] != a[before] or b[i] != b[before]
-    out = np.zeros((5, n), np.uint64)
+    out = np.zeros((6, n), np.uint64)
     row = -1
     for k in range(len(order)):
         i, before = order[k], order[k - 1]
         if k == 0 or a[i] != a[before] or b[i] != b[before]:
             row += 1
-            out[0, row], out[1, row] = a[i], b[i]
+            out[0, row], out[1, row], out[5, row] = a[i], b[i], best[i]
         out[2, row] += total[i]
         out[3, row] += count[i]
         out[4, row] = max(out[4, row], key[i])
+        out[5, row] = min(out[5, row], best[i])
     return out

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
 from axonloom.assembly.tables import read_table, write_table
+from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.geometry import Zyx
 
 KIND = "axonloom block faces"
@@ -48,6 +49,12 @@ class BlockFaces:
 
     low: tuple[Face | None, Face | None, Face | None]
     high: tuple[Face | None, Face | None, Face | None]
+
+    def ids(self) -> np.ndarray:
+        """The fragments (uint64, ascending) that touch any of the faces."""
+        planes = [face.labels.ravel() for face in (*self.low, *self.high) if face is not None]
+        found = np.unique(np.concatenate([np.zeros(0, np.uint64), *planes]))
+        return found[found != 0]
 
     def write(self, path: Path) -> None:
         """Write all faces to one small file, atomically."""
@@ -139,12 +146,14 @@ def face_contacts(lower: Face, upper: Face, volume_shape: Zyx) -> tuple[EdgeTabl
     apart = foreground & ~joined
     below, above = lower.labels[apart], upper.labels[apart]
     affinity = upper.affinity[apart].astype(np.uint64)
+    index = _edge_indices(upper, volume_shape)[apart]
     edges = EdgeTable(
         np.minimum(below, above),
         np.maximum(below, above),
         affinity,
         np.ones(len(affinity), np.uint64),
-        _edge_indices(upper, volume_shape)[apart],
+        index,
+        (np.uint64(FULL_SCALE) - affinity) << np.uint64(INDEX_BITS) | index,
     )
     return edges.aggregated(), pairs
 

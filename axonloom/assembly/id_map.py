@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +96,13 @@ class IdMap:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @classmethod
+    def concatenate(cls, maps: Sequence[IdMap]) -> IdMap:
+        """All rows of several maps of which no two hold one id."""
+        ids = np.concatenate([np.zeros(0, np.uint64), *(m.ids for m in maps)])
+        order = np.argsort(ids, kind="stable")
+        return cls(ids[order], np.concatenate([np.zeros(0, np.uint64), *(m.targets for m in maps)])[order])
 
     def lookup(self, wanted: np.ndarray) -> np.ndarray:
         """The targets of ``wanted``, in its shape.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.union_find import canonical_ids
 
@@ -31,7 +31,7 @@ class RegionGraph:
     canonical: IdMap
 
 
-def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> RegionGraph:
+def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray, basins: IdMap | None = None) -> RegionGraph:
     """Join what the block faces cut.
 
     Parameters
@@ -42,10 +42,16 @@ def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> Regio
         The interior edges of all blocks and the contacts across all faces, concatenated.
     joins : uint64 (n, 2)
         The joins across all faces, concatenated.
+    basins : IdMap, optional
+        What each provisional id has become part of within its block, where not all are still objects; edges and joins may
+        name either.
     """
-    canonical = canonical_ids(objects.ids, joins)
+    if basins is None:
+        basins = IdMap(objects.ids, objects.ids)
+    joined = canonical_ids(objects.ids, basins.lookup(joins))
+    canonical = IdMap(basins.ids, joined[positions(objects.ids, basins.targets, "the objects of all blocks")])
     return RegionGraph(
-        fragments=ObjectTable.summed(canonical, objects.voxels),
-        edges=edges.relabelled(objects.ids, canonical).aggregated(),
-        canonical=IdMap(objects.ids, canonical),
+        fragments=ObjectTable.summed(joined, objects.voxels),
+        edges=edges.relabelled(canonical.ids, canonical.targets).aggregated(),
+        canonical=canonical,
     )

@@ -1,78 +1,69 @@
-"""Specks into their best neighbours, before any score for merging is taken.
+"""Specks into their strongest neighbours, before any score for merging is taken.
 
 A watershed of real affinities leaves most fragments as specks in membranes. They carry five edges each, and a greedy
-agglomeration that starts among them is led by noise. Here all fragments below a size join, at the same time, the neighbour
-with which their mean affinity is highest; statistics are added up; and again, until none is left that may join. Which
-fragments join is a function of the whole region graph alone, so it does not know of blocks.
+agglomeration that starts among them is led by noise. Here pairs of voxels in contact are gone through from the strongest
+down, and two fragments become one when either is still small: Kruskal's algorithm (1956) with a size rule, as in the
+watershed of Zlateski and Seung (2015, arXiv:1505.00249).
+
+The order is that of the watershed itself, affinity down and then global edge index up. It is strict, and no merging changes
+it, so the result is a function of the volume alone. It also lets a block settle most of it before anything is written: a
+small fragment that lies within the block joins its strongest neighbour whatever that is elsewhere. What touches a face, and
+is not known to be large, is open; it waits for the whole graph, together with the small ones whose strongest neighbour it is.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from axonloom.assembly.exact_fractions import compare
+from axonloom.assembly.edge_table import INDEX_BITS
 from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
-from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
-from axonloom.assembly.union_find import canonical_positions
+from axonloom.assembly.thresholds import FULL_SCALE
+from axonloom.assembly.union_find import find
 from axonloom.kernel import kernel
 
-NONE = -1
 
-
-def absorb(graph: RegionGraph, smaller_than: int, lowest: Threshold) -> RegionGraph:
-    """The region graph in which small fragments have joined their best neighbours.
+def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray | None = None) -> RegionGraph:
+    """The region graph in which small fragments have joined their strongest neighbours.
 
     Parameters
     ----------
     graph : RegionGraph
+        Of the whole volume, or of a part of it.
     smaller_than : int
         Fragments of fewer voxels join; 0 and 1: none do.
-    lowest : decimal of 0..1
-        Mean affinity below which none joins: what touches nothing that is better stays as it is.
+    low : int
+        Affinity (0..255) below which no pair of voxels joins two fragments.
+    open_ids : uint64 (n,), optional
+        Fragments that go on outside the part: their voxels and contacts are not all known. Only what the rest of the volume
+        cannot change is done then; absorbing the joined parts gives what absorbing the whole gives.
 
     Returns
     -------
     RegionGraph
         A fragment's id is still the smallest of those that it is made of, and its statistics are their sums.
-
-    Raises
-    ------
-    ThresholdError
-        ``lowest`` is not a number of 0..1.
     """
-    floor = threshold_fraction(lowest) * FULL_SCALE
-    ids, voxels = graph.fragments.ids, graph.fragments.voxels
+    ids, voxels, edges = graph.fragments.ids, graph.fragments.voxels, graph.edges
     # Ends are numbers 0, 1, … of fragments in the order of their ids, so that looking one up is an index and no search.
-    edges = graph.edges.between(*(_numbers(ids, ends) for ends in (graph.edges.a, graph.edges.b)))
-    joined = np.arange(len(ids))
-    while True:
-        # Sums, counts and keys stay below 2**63.
-        a, b, total, count, key = (
-            column.view(np.int64) for column in (edges.a, edges.b, edges.sum, edges.count, edges.key)
-        )
-        small = voxels < smaller_than
-        best = _best_edges(a, b, total, count, key, small, floor.numerator, floor.denominator)
-        joins = best[best != NONE]
-        if len(joins) == 0:
-            break
-        first = canonical_positions(len(ids), a[joins], b[joins])
-        stays = first == np.arange(len(ids))
-        number = (np.cumsum(stays) - 1)[first]
-        joined = number[joined]
-        ids, voxels = ids[stays], _added(voxels, number, np.count_nonzero(stays))
-        number = number.view(np.uint64)
-        edges = edges.between(number[a], number[b]).aggregated()
+    a, b = (positions(ids, ends, "the graph") for ends in (edges.a, edges.b))
+    small = voxels < smaller_than
+    able = np.flatnonzero((FULL_SCALE - (edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low) & (small[a] | small[b]))
+    if len(able) == 0:
+        return graph
+    strongest_first = able[np.argsort(edges.best[able])]
+    is_open = np.zeros(len(ids), np.bool_)
+    if open_ids is not None:
+        is_open[positions(ids, open_ids, "the graph")] = True
+    first = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
+    stays = first == np.arange(len(ids))
+    number = (np.cumsum(stays) - 1)[first]
+    contracted = edges.between(number[a].view(np.uint64), number[b].view(np.uint64)).aggregated()
     return RegionGraph(
-        ObjectTable(ids, voxels),
-        edges.between(ids[edges.a], ids[edges.b]),
-        IdMap(graph.canonical.ids, ids[joined[_numbers(graph.fragments.ids, graph.canonical.targets)]]),
+        ObjectTable(ids[stays], _added(voxels, number, np.count_nonzero(stays))),
+        contracted.between(ids[stays][contracted.a], ids[stays][contracted.b]),
+        IdMap(graph.canonical.ids, ids[first[positions(ids, graph.canonical.targets, "the graph")]]),
     )
-
-
-def _numbers(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return positions(ids, wanted, "the graph").view(np.uint64)
 
 
 @kernel
@@ -85,25 +76,26 @@ def _added(values, number, n):
 
 
 @kernel
-def _best_edges(a, b, total, count, key, small, floor_numerator, floor_denominator):
-    """For each small node its best edge in the order (mean affinity down, key up), or NONE; NONE for all others.
+def _joined(a, b, voxels, is_open, smaller_than):
+    """For each fragment the first of those that it has become one with, over pairs given from the strongest down.
 
-    No two edges share a key, so the order is strict, and no circle of more than two nodes can choose one another.
+    A large fragment stays large and so is settled even where it is open: nothing that it meets later depends on its size. An
+    open one that may be small is not, and so the small ones for which it comes first are not either.
     """
-    best = np.full(len(small), NONE, np.int64)
-    for e in range(len(a)):
-        if not (small[a[e]] or small[b[e]]):
+    parents = np.arange(len(voxels))
+    for k in range(len(a)):
+        i, j = find(parents, a[k]), find(parents, b[k])
+        if i == j:
             continue
-        if compare(total[e], count[e], floor_numerator, floor_denominator) < 0:
-            continue
-        for node in (a[e], b[e]):
-            if not small[node]:
-                continue
-            other = best[node]
-            if other == NONE:
-                best[node] = e
-                continue
-            order = compare(total[e], count[e], total[other], count[other])
-            if order > 0 or (order == 0 and key[e] < key[other]):
-                best[node] = e
-    return best
+        small_i, small_j = voxels[i] < smaller_than, voxels[j] < smaller_than
+        if (is_open[i] and small_i) or (is_open[j] and small_j):
+            is_open[i] |= small_i
+            is_open[j] |= small_j
+        elif small_i or small_j:
+            first, second = min(i, j), max(i, j)
+            parents[second] = first
+            voxels[first] += voxels[second]
+            is_open[first] |= is_open[second]
+    for i in range(len(parents)):
+        parents[i] = parents[parents[i]]
+    return parents

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
+from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import inlined, kernel
 
@@ -46,8 +47,7 @@ def interior_edges(
         len(ids),
     )
     ends, statistics = _sorted_edges(buckets, overflow, len(ids))
-    total, count, key = statistics.astype(np.uint64).T.copy()
-    return EdgeTable(ids[ends[:, 0]], ids[ends[:, 1]], total, count, key)
+    return EdgeTable(ids[ends[:, 0]], ids[ends[:, 1]], *statistics.astype(np.uint64).T.copy())
 
 
 @inlined
@@ -68,7 +68,7 @@ def _slot_of(table, pair, bits):
 @kernel
 def _grown(table, bits):
     """The same rows in a table of 2**bits."""
-    larger = np.zeros((1 << bits, 4), np.int64)
+    larger = np.zeros((1 << bits, 5), np.int64)
     for i in range(table.shape[0]):
         if table[i, 0] != 0:
             larger[_slot_of(larger, table[i, 0], bits)] = table[i]
@@ -77,16 +77,16 @@ def _grown(table, bits):
 
 @kernel
 def _count_contacts(compact, affinities, lead, origin, volume_shape, n_ids):
-    """Rows (b << 32 | a, sum, count, key) with a < b in two tables; 0 marks a free row.
+    """Rows (b << 32 | a, sum, count, key, best) with a < b in two tables; 0 marks a free row.
 
     Most fragments have few neighbours of a lower number (large ones tend to start early, and so to be the lower): those lie
     in a bucket of BUCKET rows a fragment, and fragments that are near in space have near numbers, so the buckets in use stay
     in the cache. The other contacts go to an open-address table. Edges come in ascending order of their global index, so the last one written is the largest.
     """
     depth, height, width = compact.shape
-    buckets = np.zeros((n_ids * BUCKET, 4), np.int64)
+    buckets = np.zeros((n_ids * BUCKET, 5), np.int64)
     bits = 8
-    overflow = np.zeros((1 << bits, 4), np.int64)
+    overflow = np.zeros((1 << bits, 5), np.int64)
     room = 1 << (bits - 1)
     recent_pair = np.zeros(3, np.int64)
     recent_slot = np.zeros(3, np.int64)
@@ -139,16 +139,21 @@ def _count_contacts(compact, affinities, lead, origin, volume_shape, n_ids):
                         recent_pair[c] = pair
                         recent_slot[c] = slot
                     affinity = np.int64(affinities[c, z + dz, y + dy, x + dx])
+                    index = base + 3 * x + c
+                    best = (FULL_SCALE - affinity) << INDEX_BITS | index
                     if slot >= 0:
-                        buckets[slot, 1] += affinity
-                        buckets[slot, 2] += 1
-                        buckets[slot, 3] = base + 3 * x + c
+                        _count(buckets[slot], affinity, index, best)
                     else:
-                        slot = -1 - slot
-                        overflow[slot, 1] += affinity
-                        overflow[slot, 2] += 1
-                        overflow[slot, 3] = base + 3 * x + c
+                        _count(overflow[-1 - slot], affinity, index, best)
     return buckets, overflow
+
+
+@inlined
+def _count(row, affinity, index, best) -> None:
+    row[4] = best if row[2] == 0 else min(row[4], best)
+    row[1] += affinity
+    row[2] += 1
+    row[3] = index
 
 
 @kernel
@@ -166,7 +171,7 @@ def _sorted_edges(buckets, overflow, n_ids):
         place[a + 1] += place[a]
     n = place[n_ids]
     ends = np.empty((n, 2), np.int64)
-    statistics = np.empty((n, 3), np.int64)
+    statistics = np.empty((n, 4), np.int64)
     spilled = 0
     for b in range(n_ids):
         for row in range(b * BUCKET, (b + 1) * BUCKET):
@@ -185,4 +190,4 @@ def _deal(row, place, ends, statistics):
     k = place[a]
     place[a] += 1
     ends[k, 0], ends[k, 1] = a, row[0] >> 32
-    statistics[k, 0], statistics[k, 1], statistics[k, 2] = row[1], row[2], row[3]
+    statistics[k, 0], statistics[k, 1], statistics[k, 2], statistics[k, 3] = row[1], row[2], row[3], row[4]

@@ -1,7 +1,7 @@
 """Affinities to fragments, block by block, with everything that joining and merging need later.
 
 A block writes its part of the fragments volume under provisional ids, and one table file each for its objects, its interior
-region-graph edges and its faces. No voxel is read again to join blocks: the faces carry what the neighbours need.
+region-graph edges, its faces, and what small objects have become part of. No voxel is read again to join blocks: the faces carry what the neighbours need.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import threshold_to_uint8
 from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.segmentation.absorption import absorb
 from axonloom.segmentation.fragments import block_fragments, halo
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
@@ -27,7 +30,7 @@ from axonloom.volumes import Volume, open_volume
 
 class FragmentStage(Stage):
     name = "fragment"
-    version = 1
+    version = 2
     voxels_per_second = 8e6
     bytes_read, bytes_written, memory = 3.0, 7.0, 24.0
 
@@ -62,6 +65,7 @@ class FragmentStage(Stage):
                 "low": threshold_to_uint8(settings.low),
                 "high": threshold_to_uint8(settings.high),
                 "smoothing": smoothing,
+                "absorb": settings.absorb,
             },
             inputs=inputs,
             grid=BlockGrid(Box.of_shape(shape), block, halo(smoothing)),
@@ -107,17 +111,25 @@ class FragmentStage(Stage):
         )
         self.fragments.write(block.core, found.labels)
         self.fragments.sync(block.core)
-        found.objects.write(objects_path(self.plan.folder, block.index))
-        found.edges.write(edges_path(self.plan.folder, block.index))
+        graph = absorb(
+            RegionGraph(found.objects, found.edges, IdMap(found.objects.ids, found.objects.ids)),
+            parameters["absorb"],
+            parameters["low"],
+            open_ids=found.faces.ids(),
+        )
+        graph.fragments.write(objects_path(self.plan.folder, block.index))
+        graph.edges.write(edges_path(self.plan.folder, block.index))
+        graph.canonical.write(basins_path(self.plan.folder, block.index))
         found.faces.write(faces_path(self.plan.folder, block.index))
         return {
-            "fragments": len(found.objects),
-            "edges": len(found.edges),
+            "basins": len(found.objects),
+            "fragments": len(graph.fragments),
+            "edges": len(graph.edges),
             "voxels_crc32": voxels_checksum(found.labels),
         }
 
     def files(self, block: Block) -> list[Path]:
-        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, faces_path)]
+        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, basins_path, faces_path)]
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.fragments, block.core
@@ -129,6 +141,11 @@ def objects_path(folder: Path, block: int) -> Path:
 
 def edges_path(folder: Path, block: int) -> Path:
     return folder / "edges" / f"{block:08d}.parquet"
+
+
+def basins_path(folder: Path, block: int) -> Path:
+    """What each id in the block's voxels has become part of within the block (:class:`IdMap`)."""
+    return folder / "basins" / f"{block:08d}.parquet"
 
 
 def faces_path(folder: Path, block: int) -> Path:

@@ -23,7 +23,7 @@ from axonloom.stages.inputs import stage_folder, stage_input
 
 class JoinStage(Stage):
     name = "join"
-    version = 1
+    version = 2
     voxels_per_second = 5e7
     bytes_read, bytes_written, memory = 2.0, 1.0, 8.0
 

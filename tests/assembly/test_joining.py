@@ -142,8 +142,9 @@ def test_contacts_across_a_face():
     lower = Face(2, (3, 1, 4), lower.labels.T, lower.selects.T, None)
     upper = Face(2, (3, 1, 5), upper.labels.T, upper.selects.T, upper.affinity.T)
     edges, joins = face_contacts(lower, upper, (10, 5, 6))
+    index = 3 * ((3 * 5 + 1) * 6 + 5) + 2
     np.testing.assert_array_equal(joins, [[2, 9]])
-    assert [c.tolist() for c in vars(edges).values()] == [[1], [9], [7], [1], [3 * ((3 * 5 + 1) * 6 + 5) + 2]]
+    assert [c.tolist() for c in vars(edges).values()] == [[1], [9], [7], [1], [index], [(248 << 55) + index]]
 
 
 @pytest.mark.parametrize("origin", [(0, 0, 4), (0, 0, 6), (1, 0, 5)])

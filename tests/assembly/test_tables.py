@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonloom.assembly.dendrogram import Dendrogram
-from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.edge_table import FORMAT_VERSION, EdgeTable
 from axonloom.assembly.id_map import IdMap, UnknownIdError
 from axonloom.assembly.lookup_table import LookupTable
 from axonloom.assembly.object_table import ObjectTable
@@ -27,7 +27,7 @@ def column(*values: int) -> np.ndarray:
 
 def random_edges(rng: np.random.Generator, n: int, largest: int) -> EdgeTable:
     a, b = np.sort(rng.choice(np.array([3, 9, 10, largest - 1, largest], np.uint64), (2, n)), axis=0)
-    low = [rng.integers(0, 2**40, n, dtype=np.uint64) for _ in range(3)]
+    low = [rng.integers(0, 2**40, n, dtype=np.uint64) for _ in range(4)]
     return EdgeTable(a, b, *low)
 
 
@@ -77,8 +77,8 @@ def test_newer_format_is_refused_and_foreign_files_too(tmp_path):
     path = tmp_path / "edges.parquet"
     EXAMPLES["edges"].write(path)
     kind = pq.read_schema(path).metadata[b"axonloom_kind"].decode()
-    write_table(path, pq.read_table(path), kind, 2)
-    with pytest.raises(TableError, match="version 2"):
+    write_table(path, pq.read_table(path), kind, FORMAT_VERSION + 1)
+    with pytest.raises(TableError, match=f"version {FORMAT_VERSION + 1}"):
         EdgeTable.read(path)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(TableError, match="did not write"):
@@ -101,10 +101,10 @@ def test_aggregation(largest):
     tables = [random_edges(rng, n, largest) for n in (0, 40, 1, 300)]
     wanted: dict[tuple[int, int], list[int]] = {}
     for t in tables:
-        for a, b, s, n, k in zip(*(c.tolist() for c in vars(t).values()), strict=True):
+        for a, b, s, n, k, best in zip(*(c.tolist() for c in vars(t).values()), strict=True):
             if a != b:
-                row = wanted.setdefault((a, b), [0, 0, 0])
-                row[:] = [row[0] + s, row[1] + n, max(row[2], k)]
+                row = wanted.setdefault((a, b), [0, 0, 0, best])
+                row[:] = [row[0] + s, row[1] + n, max(row[2], k), min(row[3], best)]
     found = EdgeTable.concatenate(tables).aggregated()
     rows = list(zip(*(c.tolist() for c in vars(found).values()), strict=True))
     assert rows == [(*pair, *wanted[pair]) for pair in sorted(wanted)]
@@ -114,9 +114,11 @@ def test_aggregation(largest):
 
 
 def test_relabelling_turns_edges_and_drops_those_within():
-    edges = EdgeTable(column(1, 2, 5), column(5, 9, 9), column(10, 20, 30), column(1, 2, 3), column(7, 8, 9))
+    edges = EdgeTable(
+        column(1, 2, 5), column(5, 9, 9), column(10, 20, 30), column(1, 2, 3), column(7, 8, 9), column(4, 5, 6)
+    )
     found = edges.relabelled(column(1, 2, 5, 9), column(8, 2, 2, 2))
-    assert fields(found) == fields(EdgeTable(column(2), column(8), column(10), column(1), column(7)))
+    assert fields(found) == fields(EdgeTable(column(2), column(8), column(10), column(1), column(7), column(4)))
     with pytest.raises(UnknownIdError, match="9"):
         edges.relabelled(column(1, 2, 5), column(1, 2, 5))
 

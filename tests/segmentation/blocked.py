@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.edge_table import COLUMNS, EdgeTable
 from axonloom.assembly.faces import face_contacts
+from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import LookupTable, pool, relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.geometry import BlockGrid, Box
+from axonloom.segmentation.absorption import absorb
 from axonloom.segmentation.agglomeration import agglomerate
 from axonloom.segmentation.fragments import block_fragments, halo
 
@@ -43,13 +45,14 @@ def segment(
     mask: np.ndarray | None = None,
     smoothing: object = None,
     seed: int = 0,
+    absorbing: int = 0,
 ) -> Result:
     """Fragments and region graph of a volume cut into blocks, which run and are gathered in an order drawn from ``seed``."""
     rng = np.random.default_rng(seed)
     shape = affinities.shape[1:]
     grid = BlockGrid(Box.of_shape(shape), tuple(block), halo(smoothing))  # type: ignore[arg-type]
     labels = np.zeros(shape, np.uint64)
-    done = {}
+    done, settled = {}, {}
     for index in rng.permutation(len(grid)):
         b = grid.block(int(index))
         done[b.index] = block_fragments(
@@ -63,7 +66,10 @@ def segment(
             smoothing,  # type: ignore[arg-type]
         )
         labels[b.core.slices] = done[b.index].labels
-    edges = [r.edges for r in done.values()]
+        found = done[b.index]
+        own = RegionGraph(found.objects, found.edges, IdMap(found.objects.ids, found.objects.ids))
+        settled[b.index] = absorb(own, absorbing, low, found.faces.ids())
+    edges = [r.edges for r in settled.values()]
     joins = [np.zeros((0, 2), np.uint64)]
     for index, axis in rng.permutation([(i, a) for i in done for a in range(3)]):
         below = grid.neighbour_below(int(index), int(axis))
@@ -74,12 +80,17 @@ def segment(
             contacts, joined = face_contacts(lower, upper, shape)
             edges.append(contacts)
             joins.append(joined)
-    objects = ObjectTable.concatenate([r.objects for r in done.values()])
-    return Result(labels, assemble(objects, EdgeTable.concatenate(edges), np.concatenate(joins)))
+    graph = assemble(
+        ObjectTable.concatenate([r.fragments for r in settled.values()]),
+        EdgeTable.concatenate(edges),
+        np.concatenate(joins),
+        IdMap.concatenate([r.canonical for r in settled.values()]),
+    )
+    return Result(labels, absorb(graph, absorbing, low))
 
 
 def assert_same_graph(one: RegionGraph, other: RegionGraph) -> None:
     for name in ("ids", "voxels"):
         np.testing.assert_array_equal(getattr(one.fragments, name), getattr(other.fragments, name), err_msg=name)
-    for name in ("a", "b", "sum", "count", "key"):
+    for name in COLUMNS:
         np.testing.assert_array_equal(getattr(one.edges, name), getattr(other.edges, name), err_msg=name)

@@ -91,8 +91,20 @@ def fragments(
     return labels.reshape(affinities.shape[1:])
 
 
+def absorbed(
+    labels: np.ndarray, affinities: np.ndarray, smaller_than: int, low: int, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels after going through all voxel pairs from the strongest down: two fragments become one when either is small."""
+    labels = labels.copy()
+    for value, _, i, j in sorted((-int(affinities[at]), index, i, j) for index, i, j, at in edges_of(affinities, mask)):
+        a, b = sorted((int(labels.flat[i]), int(labels.flat[j])))
+        if a and a != b and -value >= low and min(np.count_nonzero(labels == n) for n in (a, b)) < smaller_than:
+            labels[labels == b] = a
+    return labels
+
+
 def region_graph(labels: np.ndarray, affinities: np.ndarray) -> dict[tuple[int, int], tuple[int, int, int]]:
-    """(a, b) -> (sum, count, key) over all voxel pairs of two fragments."""
+    """(a, b) -> (sum, count, key) over all voxel pairs of two fragments; their strongest pair is in :func:`strongest`."""
     flat = labels.ravel()
     graph: dict[tuple[int, int], tuple[int, int, int]] = {}
     for index, i, j, at in edges_of(affinities):
@@ -101,6 +113,18 @@ def region_graph(labels: np.ndarray, affinities: np.ndarray) -> dict[tuple[int, 
             total, count, key = graph.get((a, b), (0, 0, 0))
             graph[a, b] = (total + int(affinities[at]), count + 1, max(key, index))
     return graph
+
+
+def strongest(labels: np.ndarray, affinities: np.ndarray) -> dict[tuple[int, int], int]:
+    """(a, b) -> the strongest voxel pair of two fragments as edge tables hold it."""
+    flat = labels.ravel()
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for index, i, j, at in edges_of(affinities):
+        a, b = sorted((int(flat[i]), int(flat[j])))
+        if a and a != b:
+            pair = (255 - int(affinities[at]), index)
+            found[a, b] = min(found.get((a, b), pair), pair)
+    return {ends: (weakness << 55) + index for ends, (weakness, index) in found.items()}
 
 
 def agglomeration(

@@ -17,7 +17,7 @@ NAMES = ("a", "b", "sum", "count", "key")
 
 def table(rows: list[tuple[int, int, int, int, int]]) -> EdgeTable:
     columns = zip(*rows, strict=True) if rows else [[]] * 5
-    return EdgeTable(*(np.array(list(c), np.uint64) for c in columns))
+    return EdgeTable(*(np.array(list(c), np.uint64) for c in columns), best=np.zeros(len(rows), np.uint64))
 
 
 def rows_of(dendrogram) -> list[tuple[int, ...]]:
@@ -74,7 +74,7 @@ def test_a_star_of_many_leaves():
     n = 200_000
     leaves = np.arange(2, n + 2, dtype=np.uint64)
     ones = np.ones(n, np.uint64)
-    edges = EdgeTable(ones, leaves, ones * np.uint64(9), ones, leaves[::-1].copy())
+    edges = EdgeTable(ones, leaves, ones * np.uint64(9), ones, leaves[::-1].copy(), ones)
     dendrogram = agglomerate(edges)
     np.testing.assert_array_equal(dendrogram.b, leaves[::-1])
     assert (dendrogram.a == 1).all()

@@ -37,12 +37,13 @@ blocks = st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 7))
 
 
 @settings(max_examples=120, deadline=None)
-@given(volumes(), blocks, st.sampled_from(SMOOTHINGS), st.integers(0, 99))
-def test_any_blocking_gives_the_definition(volume, block, smoothing, seed):
+@given(volumes(), blocks, st.sampled_from(SMOOTHINGS), st.integers(0, 99), st.sampled_from([0, 2, 3, 7, 30]))
+def test_any_blocking_gives_the_definition(volume, block, smoothing, seed, absorbing):
     affinities, low, high, mask = volume
-    result = segment(affinities, block, low, high, mask, smoothing, seed)
+    result = segment(affinities, block, low, high, mask, smoothing, seed, absorbing)
 
     labels = oracles.fragments(affinities, low, high, mask, smoothing)
+    labels = oracles.absorbed(labels, affinities, absorbing, low, mask)
     np.testing.assert_array_equal(result.fragments, labels)
     ids, counts = np.unique(labels[labels > 0], return_counts=True)
     np.testing.assert_array_equal(result.graph.fragments.ids, ids)
@@ -52,6 +53,8 @@ def test_any_blocking_gives_the_definition(volume, block, smoothing, seed):
     edges = result.graph.edges
     rows = list(zip(*(getattr(edges, n).tolist() for n in ("a", "b", "sum", "count", "key")), strict=True))
     assert rows == [(*pair, *graph[pair]) for pair in sorted(graph)]
+    strongest = oracles.strongest(labels, affinities)
+    assert edges.best.tolist() == [strongest[pair] for pair in sorted(graph)]
 
     merges = oracles.agglomeration(graph, threshold_fraction("0.1"))
     dendrogram = agglomerate(edges, "0.1")
@@ -63,11 +66,11 @@ def test_any_blocking_gives_the_definition(volume, block, smoothing, seed):
 
 
 @settings(max_examples=40, deadline=None)
-@given(volumes(largest=16), blocks, blocks, st.sampled_from(SMOOTHINGS), st.integers(0, 99))
-def test_two_blockings_agree(volume, one, other, smoothing, seed):
+@given(volumes(16), blocks, blocks, st.sampled_from(SMOOTHINGS), st.integers(0, 99), st.sampled_from([0, 2, 5, 20]))
+def test_two_blockings_agree(volume, one, other, smoothing, seed, absorbing):
     affinities, low, high, mask = volume
-    a = segment(affinities, one, low, high, mask, smoothing, seed)
-    b = segment(affinities, other, low, high, mask, smoothing, seed + 1)
+    a = segment(affinities, one, low, high, mask, smoothing, seed, absorbing)
+    b = segment(affinities, other, low, high, mask, smoothing, seed + 1, absorbing)
     assert_same_graph(a.graph, b.graph)
     np.testing.assert_array_equal(a.segmentation("0.2", "0.5"), b.segmentation("0.2", "0.5"))
 
@@ -93,16 +96,16 @@ def fly_affinities(shared: Path) -> np.ndarray:
     return affinities
 
 
-@pytest.mark.parametrize("smoothing", [None, "1.0"])
-def test_real_prediction(fly_affinities, smoothing):
+@pytest.mark.parametrize(("smoothing", "absorbing"), [(None, 50), (None, 0), ("1.0", 50)])
+def test_real_prediction(fly_affinities, smoothing, absorbing):
     low, high = threshold_to_uint8("0.05"), threshold_to_uint8("0.99")
-    whole = segment(fly_affinities, fly_affinities.shape[1:], low, high, smoothing=smoothing)
+    whole = segment(fly_affinities, fly_affinities.shape[1:], low, high, smoothing=smoothing, absorbing=absorbing)
     dendrogram = agglomerate(whole.graph.edges, "0.1")
     assert 50 < len(dendrogram) < len(whole.graph.fragments)
     wanted = {t: whole.segmentation("0.1", t) for t in ("0.2", "0.8")}
     assert 1 < wanted["0.2"].max() < wanted["0.8"].max()
     for size in (32, 50):
-        blocked = segment(fly_affinities, (size, size, size), low, high, smoothing=smoothing, seed=size)
+        blocked = segment(fly_affinities, (size, size, size), low, high, None, smoothing, size, absorbing)
         assert_same_graph(whole.graph, blocked.graph)
         again = agglomerate(blocked.graph.edges, "0.1")
         for name in ("a", "b", "sum", "count", "key"):

@@ -19,7 +19,8 @@ def test_scattered_labels_touch_everywhere(objects):
     edges = interior_edges(compact, ids, affinities, box, box, box.shape)
     graph = oracles.region_graph(ids[compact], affinities)
     rows = list(zip(*(column.tolist() for column in vars(edges).values()), strict=True))
-    assert rows == [(*pair, *graph[pair]) for pair in sorted(graph)]
+    strongest = oracles.strongest(ids[compact], affinities)
+    assert rows == [(*pair, *graph[pair], strongest[pair]) for pair in sorted(graph)]
 
 
 def test_only_pairs_within_the_core_count():

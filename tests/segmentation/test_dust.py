@@ -1,4 +1,4 @@
-"""Absorption against its definition in Python's own integers."""
+"""Dust against its definition in Python's own integers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
-from axonloom.segmentation.absorption import absorb
+from axonloom.segmentation.dust import absorb
 from tests.segmentation.oracles import components
 
 Pair = tuple[int, int]
@@ -35,6 +35,7 @@ def graphs(draw: st.DrawFn) -> RegionGraph:
 
 
 def graph(ids: np.ndarray, voxels: list[int], columns: list[list[int]]) -> RegionGraph:
+    columns = [*columns, columns[4]]
     edges = EdgeTable(*(np.array(column, np.uint64) for column in columns)).aggregated()
     ids = np.array(ids, np.uint64)
     return RegionGraph(ObjectTable(ids, np.array(voxels, np.uint64)), edges, IdMap(ids, ids))
