@@ -28,6 +28,8 @@ __all__ = ["BlockFragments", "block_fragments", "halo", "threshold_to_uint8"]
 # A voxel's choices are bits: 1, 2, 4 for the edges to the voxel before it along z, y, x; 8, 16, 32 for those after it.
 BEFORE = (1, 2, 4)
 AFTER = (8, 16, 32)
+LARGEST_BLOCK = 2**32 // 3
+"""Voxels of a block: its edges have numbers of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def block_fragments(
     read : Box
         ``core`` grown by :func:`halo` and clipped to ``region``.
     core : Box
-        What the block owns; at most 2**32 - 2 voxels.
+        What the block owns; at most LARGEST_BLOCK voxels.
     volume_shape : (z, y, x)
         Voxels of the stored volume, which number voxels and edges.
     low, high : int
@@ -163,8 +165,8 @@ def _check(
         )
     if not Box.of_shape(volume_shape).contains(region) or not region.contains(core) or core.voxels == 0:
         raise ValueError(f"{core} does not lie in the region {region} of a volume of {volume_shape} voxels")
-    if core.voxels > 2**32 - 2:
-        raise ValueError(f"a block has at most 2**32 - 2 voxels, not {core.voxels}: use smaller blocks")
+    if core.voxels > LARGEST_BLOCK:
+        raise ValueError(f"a block has at most {LARGEST_BLOCK} voxels, not {core.voxels}: use smaller blocks")
     needed = core.grown(halo(smoothing)).clipped(region)
     if not (read.contains(needed) and region.contains(read)):
         raise ValueError(f"to segment {core} one must read {needed}, not {read}")
