@@ -31,15 +31,15 @@ GOLDEN = {
 }
 #: The same of stages that other settings lead to.
 GOLDEN_OF_OTHERS = {
-    "multicut": (1, "24c97c03c3aeef88"),
-    "pool": (1, "7f72e03307ad926c"),
+    "multicut": (1, "ab84f56ef85fba74"),
+    "pool": (1, "5f3ec9b34b2fafca"),
 }
 OTHERS = (
     "merge.method=multicut",
-    "merge.multicut.beta=0.4",
+    "merge.multicut.beta=0.45",
     "merge.dust=60",
-    "merge.dust_lowest=0.3",
-    "merge.discard=30",
+    "merge.dust_lowest=0.42",
+    "merge.discard=50",
 )
 
 

@@ -17,7 +17,12 @@ def test_reconstruct_merges_by_multicut_and_scores_the_one_segmentation(prefect_
 
     project = make_project(tmp_path)
     config = load_configuration(
-        configure(project, tmp_path / "work", (64, 64, 64), merge={"method": "multicut", "dust": 100})
+        configure(
+            project,
+            tmp_path / "work",
+            (64, 64, 64),
+            merge={"method": "multicut", "multicut": {"beta": "0.4"}, "dust": 100},
+        )
     )
     results = reconstruct(config)
     assert "heuristic" in results["merge.threshold"]
