@@ -31,8 +31,8 @@ GOLDEN = {
 }
 #: The same of stages that other settings lead to.
 GOLDEN_OF_OTHERS = {
-    "multicut": (1, "ab84f56ef85fba74"),
-    "pool": (1, "5f3ec9b34b2fafca"),
+    "multicut": (1, "52b4805af1bc4384"),
+    "pool": (1, "29677f806a2a6a82"),
 }
 OTHERS = (
     "merge.method=multicut",

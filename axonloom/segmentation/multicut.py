@@ -57,14 +57,14 @@ def edge_costs(edges: EdgeTable, beta: Threshold, weight: Weight) -> np.ndarray:
     contacts = edges.count.astype(np.float64)
     boundary = 1 - edges.sum / (contacts * FULL_SCALE)
     boundary = LEAST + (1 - 2 * LEAST) * boundary
-    costs = np.log((1 - boundary) / boundary) + np.log((1 - bias) / bias)
+    costs = np.rint(UNIT * (np.log((1 - boundary) / boundary) + np.log((1 - bias) / bias)))
     if weight == "root":
-        costs *= np.sqrt(contacts)
+        costs = np.rint(costs * np.sqrt(contacts))
     elif weight == "contacts":
         costs *= contacts
     elif weight != "none":
         raise ValueError(f"the weight of an edge is none, root or contacts, not {weight!r}")
-    return np.rint(costs * UNIT)
+    return costs
 
 
 def multicut(fragment_ids: np.ndarray, edges: EdgeTable, beta: Threshold, weight: Weight) -> IdMap:

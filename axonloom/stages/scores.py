@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -75,7 +75,7 @@ def score_chain(chain: Chain) -> ChainScores:
     pool = PoolStage(chain.pool)
     basins = IdMap.read(chain.graph.folder / BASINS)
     provisional = ContingencyStage(chain.contingency).total()
-    thresholds: list[Decimal | None] = [None]
+    thresholds: Sequence[Decimal | None] = [None]
     if pool.has_thresholds:
         thresholds = sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)})
     at = score_thresholds(

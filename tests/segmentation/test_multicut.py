@@ -33,7 +33,7 @@ def test_costs_are_the_log_odds_of_no_boundary(mean, beta, weight, factor):
     found = edge_costs(graph([(1, 2, mean, 9)]), beta, weight)
     boundary = 0.001 + 0.998 * (1 - mean / 255)
     expected = math.log((1 - boundary) / boundary) + math.log((1 - float(beta)) / float(beta))
-    assert found.tolist() == [round(expected * factor * 65536)]
+    assert found.tolist() == [round(expected * 65536) * factor]
 
 
 def contracted(ids: list[int], costs: dict[tuple[int, int], int]) -> list[int] | None:
