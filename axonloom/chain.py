@@ -23,6 +23,7 @@ from axonloom.stages.fragment import FragmentStage
 from axonloom.stages.graph import GraphStage
 from axonloom.stages.inputs import open_configured, stage_input, volume_input
 from axonloom.stages.join import JoinStage
+from axonloom.stages.multicut import MulticutStage
 from axonloom.stages.pool import PoolStage
 from axonloom.stages.pyramid import PyramidStage, pyramid_factor
 from axonloom.workspace import placed
@@ -108,8 +109,17 @@ class Chain:
         return AgglomerateStage.planned(self.graph, self.configuration.merge.lowest)
 
     @cached_property
+    def multicut(self) -> StagePlan:
+        return MulticutStage.planned(self.graph, self.configuration.merge.multicut)
+
+    @property
+    def merged(self) -> StagePlan:
+        """What decides which fragments are one: the stage of ``merge.method``."""
+        return self.multicut if self.configuration.merge.method == "multicut" else self.agglomerate
+
+    @cached_property
     def pool(self) -> StagePlan:
-        return PoolStage.planned(self.graph, self.agglomerate, self.configuration.merge.threshold)
+        return PoolStage.planned(self.graph, self.merged, self.configuration.merge)
 
     @cached_property
     def apply(self) -> StagePlan:
@@ -143,7 +153,7 @@ class Chain:
         """All plans in the order in which they run."""
         if self.infers:
             yield self.infer
-        yield from (self.fragment, self.join, self.graph, self.agglomerate, self.pool, self.apply, *self.pyramid)
+        yield from (self.fragment, self.join, self.graph, self.merged, self.pool, self.apply, *self.pyramid)
         if self.configuration.volumes.labels is not None:
             yield self.contingency
 

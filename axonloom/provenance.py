@@ -8,7 +8,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-RECORDED_PACKAGES = ("axonloom", "numpy", "numba", "torch", "tensorstore", "cloud-volume", "pyarrow", "prefect")
+RECORDED_PACKAGES = (
+    "axonloom", "numpy", "numba", "torch", "tensorstore", "cloud-volume", "pyarrow", "prefect", "bioimage-cpp",
+)  # fmt: skip
 
 
 def fingerprint(content: Any) -> str:

@@ -61,7 +61,7 @@ def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
 
 def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
     require_done(chain.graph)
-    return chain.agglomerate, chain.pool
+    return chain.merged, chain.pool
 
 
 def _apply_stages(chain: Chain) -> Iterable[StagePlan]:
@@ -101,7 +101,7 @@ HELP = {
     "train": "Images and labels to a network. A stopped run goes on from its last checkpoint.",
     "infer": "Images to affinities.",
     "segment": "Affinities to fragments and their region graph.",
-    "merge": "Fragments to the segmentation: agglomerate, pool, apply.",
+    "merge": "Fragments to the segmentation: agglomerate (or multicut), pool, apply.",
     "pool": "Fragments to the table of segment ids (the first half of merge).",
     "apply": "The table to the segmentation (the second half of merge).",
     "retry-failed": "Just the failed blocks of all stages, once more; says which command goes on from there.",

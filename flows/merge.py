@@ -16,7 +16,7 @@ from tasks.workers import Workers
 @flow(name="merge", flow_run_name="merge {configuration.workspace.name}")
 @as_job
 def merge(configuration: Configuration) -> dict[str, Any]:
-    """Agglomerate, pool, apply. A new ``merge.threshold`` repeats the last two only."""
+    """Agglomerate (or multicut), pool, apply. A new ``merge.threshold`` or rule for dust repeats the last two only."""
     # One set of workers for both: what waited in a queue is not given back between them.
     with Workers(configuration.compute):
         return {**pool(configuration), **apply(configuration)}

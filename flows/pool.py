@@ -16,9 +16,17 @@ from tasks.workers import Workers
 @flow(name="pool", flow_run_name="pool {configuration.workspace.name}")
 @as_job
 def pool(configuration: Configuration) -> dict[str, Any]:
-    """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
+    """Merge the fragments and write the table from fragment to segment. Touches no voxel.
+
+    They are merged up to ``merge.threshold``, or into the partition of ``merge.method``; then come the rules for dust.
+    """
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
-        for plan in (chain.agglomerate, chain.pool):
+        for plan in (chain.merged, chain.pool):
             run_stage(plan, workers, configuration.failures)
-    return {"lookup table": str(chain.pool.folder)}
+    found = {"lookup table": str(chain.pool.folder)}
+    if configuration.merge.method == "multicut":
+        found["merge.threshold"] = (
+            "of no effect: a multicut is one partition, found by a heuristic, and has no thresholds"
+        )
+    return found

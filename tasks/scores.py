@@ -11,16 +11,17 @@ from tasks.artifacts import show_table
 
 
 def show_scores(chain: Chain, scores: ChainScores) -> None:
-    """A table of all thresholds."""
+    """A table of all thresholds, or of the one segmentation where there are none."""
+    merged = scores.at or {scores.method: scores.segmentation}
+    what = f"that of threshold {scores.threshold}" if scores.at else f"a {scores.method}, which has no thresholds"
     show_table(
         chain.contingency,
         "scores",
         [
             _row("nothing merged", scores.fragments),
-            *(_row(str(threshold), each) for threshold, each in scores.at.items()),
+            *(_row(str(name), each) for name, each in merged.items()),
         ],
-        f"VOI in bits, label 0 ignored, predicted 0 as {chain.configuration.evaluate.predicted_zero}; the segmentation is "
-        f"that of threshold {scores.threshold}",
+        f"VOI in bits, label 0 ignored, predicted 0 as {chain.configuration.evaluate.predicted_zero}; the segmentation is {what}",
     )
 
 

@@ -13,6 +13,7 @@ JOB_OF_STAGE = {
     "join": "segment",
     "graph": "segment",
     "agglomerate": "pool",
+    "multicut": "pool",
     "pool": "pool",
     "apply": "apply",
     "pyramid": "apply",

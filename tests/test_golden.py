@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from axonloom.alone import run_alone
+from axonloom.assembly.lookup_table import LookupTable
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.stage import StagePlan
@@ -28,6 +29,18 @@ GOLDEN = {
     "pyramid": (1, "9dcb73b12380c28f"),
     "contingency": (1, "1eb86393d54b4303"),
 }
+#: The same of stages that other settings lead to.
+GOLDEN_OF_OTHERS = {
+    "multicut": (1, "f3d3b8628b3fd408"),
+    "pool": (1, "92a5911b84182e5a"),
+}
+OTHERS = (
+    "merge.method=multicut",
+    "merge.multicut.beta=0.45",
+    "merge.dust=60",
+    "merge.dust_lowest=0.42",
+    "merge.discard=50",
+)
 
 
 def smooth_noise() -> np.ndarray:
@@ -94,6 +107,20 @@ def test_bytes_change_only_with_the_version(chain):
         plan.stage: (plan.version, hashlib.sha256(content(chain, plan)).hexdigest()[:16]) for plan in chain.stages()
     }
     assert found == GOLDEN, "bytes of a stage changed: raise its version, then pin the new hash here"
+
+
+def test_bytes_of_other_settings_change_only_with_the_version(chain):
+    others = Chain(load_configuration(chain.workspace.parent / "axonloom.yaml", OTHERS))
+    found = {}
+    for plan in (others.multicut, others.pool):
+        assert not run_alone(plan).failed
+        found[plan.stage] = plan.version, hashlib.sha256(content(others, plan)).hexdigest()[:16]
+    assert found == GOLDEN_OF_OTHERS, "bytes of a stage changed: raise its version, then pin the new hash here"
+    plain = Chain(load_configuration(chain.workspace.parent / "axonloom.yaml", OTHERS[:2]))
+    assert not run_alone(plain.pool).failed
+    tables = [LookupTable.open(each.pool.folder / "lookup.arrow") for each in (others, plain)]
+    assert 20 < tables[0].count < tables[1].count
+    assert 0 in tables[0].segments
 
 
 def test_the_example_is_not_trivial(chain):

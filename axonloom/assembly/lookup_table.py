@@ -50,9 +50,15 @@ def pool(fragment_ids: np.ndarray, dendrogram: Dendrogram, threshold: Threshold)
     return rank[smallest]
 
 
+def numbered(smallest: np.ndarray) -> np.ndarray:
+    """Segments named by their smallest fragment's id (uint64), numbered 1..m (uint64) as :func:`pool` numbers them."""
+    _, rank = np.unique(smallest, return_inverse=True)
+    return rank.astype(np.uint64) + np.uint64(1)
+
+
 @dataclass(frozen=True)
 class LookupTable:
-    """``ids[i]`` (uint64, ascending) belongs to ``segments[i]``, one of 1..``count``.
+    """``ids[i]`` (uint64, ascending) belongs to ``segments[i]``, one of 1..``count``, or 0 for background.
 
     Segments are uint32 where ``count`` fits, else uint64: one choice for the whole volume. A table that was opened lies in
     its file and takes memory only for the pages that are looked at.
@@ -79,7 +85,7 @@ class LookupTable:
         canonical : IdMap
             From provisional to canonical fragment ids.
         fragment_ids, segments : uint64 (n,)
-            Canonical ids, ascending, and the segment of each (see :func:`pool`).
+            Canonical ids, ascending, and the segment of each (see :func:`pool`); 0 makes a fragment background.
         """
         count = int(segments.max()) if len(segments) else 0
         dtype = np.uint32 if count < 2**32 else np.uint64

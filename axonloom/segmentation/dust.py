@@ -1,109 +1,62 @@
-"""Specks into their best neighbours, before any score for merging is taken.
+"""Segments that are too small to be anything: joined to what they most belong to, or made background.
 
-A watershed of real affinities leaves most fragments as specks in membranes. They carry five edges each, and a greedy
-agglomeration that starts among them is led by noise. Here all fragments below a size join, at the same time, the neighbour
-with which their mean affinity is highest; statistics are added up; and again, until none is left that may join. Which
-fragments join is a function of the whole region graph alone, so it does not know of blocks.
+Both rules look at the segments of the whole volume, as the threshold (or whatever else merged them) left them. The sums of
+the fragments' region graph give the sums between segments, so no voxel is read, and no block is known of.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from axonloom.assembly.exact_fractions import compare
+from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
-from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
-from axonloom.assembly.union_find import canonical_positions
-from axonloom.kernel import kernel
-
-NONE = -1
+from axonloom.assembly.thresholds import Threshold
+from axonloom.segmentation.best_neighbour import join_best_neighbours
 
 
-def absorb(graph: RegionGraph, smaller_than: int, lowest: Threshold) -> RegionGraph:
-    """The region graph in which small fragments have joined their best neighbours.
+def without_dust(
+    segments: np.ndarray,
+    fragments: ObjectTable,
+    edges: EdgeTable,
+    *,
+    join: int = 0,
+    lowest: Threshold = "0",
+    discard: int = 0,
+) -> np.ndarray:
+    """The segments after small ones have joined their best neighbours, and those still small have become background.
 
     Parameters
     ----------
-    graph : RegionGraph
-    smaller_than : int
-        Fragments of fewer voxels join; 0 and 1: none do.
+    segments : uint64 (n,)
+        The segment of each fragment, 1..m without gaps in the order of the segments' smallest fragment ids, as
+        :func:`axonloom.assembly.lookup_table.pool` numbers them.
+    fragments : ObjectTable
+        The n fragments and their sizes.
+    edges : EdgeTable
+        Their region graph. It is looked at only when ``join`` is more than 1.
+    join : int
+        Segments of fewer voxels join the neighbour with which their mean affinity is highest: all at the same time, then
+        statistics are added up, and again (see :func:`axonloom.segmentation.best_neighbour.join_best_neighbours`).
     lowest : decimal of 0..1
-        Mean affinity below which none joins: what touches nothing that is better stays as it is.
+        Mean affinity below which none joins.
+    discard : int
+        Segments that have fewer voxels then become 0.
 
     Returns
     -------
-    RegionGraph
-        A fragment's id is still the smallest of those that it is made of, and its statistics are their sums.
+    uint64 (n,)
+        Segments 1, 2, … without gaps, in the same order; 0 for background.
 
     Raises
     ------
     ThresholdError
         ``lowest`` is not a number of 0..1.
     """
-    floor = threshold_fraction(lowest) * FULL_SCALE
-    ids, voxels = graph.fragments.ids, graph.fragments.voxels
-    # Ends are numbers 0, 1, … of fragments in the order of their ids, so that looking one up is an index and no search.
-    edges = graph.edges.between(*(_numbers(ids, ends) for ends in (graph.edges.a, graph.edges.b)))
-    joined = np.arange(len(ids))
-    while True:
-        # Sums, counts and keys stay below 2**63.
-        a, b, total, count, key = (
-            column.view(np.int64) for column in (edges.a, edges.b, edges.sum, edges.count, edges.key)
-        )
-        small = voxels < smaller_than
-        best = _best_edges(a, b, total, count, key, small, floor.numerator, floor.denominator)
-        joins = best[best != NONE]
-        if len(joins) == 0:
-            break
-        first = canonical_positions(len(ids), a[joins], b[joins])
-        stays = first == np.arange(len(ids))
-        number = (np.cumsum(stays) - 1)[first]
-        joined = number[joined]
-        ids, voxels = ids[stays], _added(voxels, number, np.count_nonzero(stays))
-        number = number.view(np.uint64)
-        edges = edges.between(number[a], number[b]).aggregated()
-    return RegionGraph(
-        ObjectTable(ids, voxels),
-        edges.between(ids[edges.a], ids[edges.b]),
-        IdMap(graph.canonical.ids, ids[joined[_numbers(graph.fragments.ids, graph.canonical.targets)]]),
-    )
-
-
-def _numbers(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return positions(ids, wanted, "the graph").view(np.uint64)
-
-
-@kernel
-def _added(values, number, n):
-    """The sums (uint64, (n,)) of the values of each number."""
-    sums = np.zeros(n, np.uint64)
-    for i in range(len(values)):
-        sums[number[i]] += values[i]
-    return sums
-
-
-@kernel
-def _best_edges(a, b, total, count, key, small, floor_numerator, floor_denominator):
-    """For each small node its best edge in the order (mean affinity down, key up), or NONE; NONE for all others.
-
-    No two edges share a key, so the order is strict, and no circle of more than two nodes can choose one another.
-    """
-    best = np.full(len(small), NONE, np.int64)
-    for e in range(len(a)):
-        if not (small[a[e]] or small[b[e]]):
-            continue
-        if compare(total[e], count[e], floor_numerator, floor_denominator) < 0:
-            continue
-        for node in (a[e], b[e]):
-            if not small[node]:
-                continue
-            other = best[node]
-            if other == NONE:
-                best[node] = e
-                continue
-            order = compare(total[e], count[e], total[other], count[other])
-            if order > 0 or (order == 0 and key[e] < key[other]):
-                best[node] = e
-    return best
+    contacts = edges.relabelled(fragments.ids, segments).aggregated() if join > 1 else EdgeTable.empty()
+    graph = RegionGraph(ObjectTable.summed(segments, fragments.voxels), contacts, IdMap(fragments.ids, segments))
+    graph = join_best_neighbours(graph, join, lowest)
+    stays = graph.fragments.voxels >= discard
+    number = np.where(stays, np.cumsum(stays), 0).astype(np.uint64)
+    return number[positions(graph.fragments.ids, graph.canonical.targets, "the segments")]

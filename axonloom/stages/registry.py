@@ -14,6 +14,7 @@ STAGES: dict[str, str] = {
     "join": "axonloom.stages.join:JoinStage",
     "graph": "axonloom.stages.graph:GraphStage",
     "agglomerate": "axonloom.stages.agglomerate:AgglomerateStage",
+    "multicut": "axonloom.stages.multicut:MulticutStage",
     "pool": "axonloom.stages.pool:PoolStage",
     "apply": "axonloom.stages.apply:ApplyStage",
     "pyramid": "axonloom.stages.pyramid:PyramidStage",

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-
-from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.id_map import IdMap
-from axonloom.assembly.lookup_table import pool
-from axonloom.assembly.object_table import ObjectTable
 from axonloom.chain import Chain
 from axonloom.durable import write_json
 from axonloom.evaluation.report import Scores, score
 from axonloom.evaluation.thresholds import score_thresholds
-from axonloom.stages.agglomerate import DENDROGRAM
 from axonloom.stages.contingency import ContingencyStage
-from axonloom.stages.graph import BASINS, CANONICAL, FRAGMENTS
+from axonloom.stages.graph import BASINS
+from axonloom.stages.pool import PoolStage
 
 FORMAT_VERSION = 1
 
@@ -30,33 +25,41 @@ class ChainScores:
 
     Attributes
     ----------
-    threshold : of the segmentation
+    method : ``merge.method``
+    threshold : of the segmentation; None where the method has no thresholds
+    segmentation : as it is written, rules for dust included
     fragments : what the watershed made: nothing absorbed, nothing merged
-    at : threshold -> scores, ascending; that of the segmentation is among them
+    at : threshold -> scores under the same rules, ascending; that of the segmentation is among them. Empty without thresholds
     """
 
-    threshold: Decimal
+    method: str
+    threshold: Decimal | None
+    segmentation: Scores
     fragments: Scores
     at: Mapping[Decimal, Scores]
 
     @property
-    def segmentation(self) -> Scores:
-        return self.at[self.threshold]
-
-    @property
     def best_threshold(self) -> Decimal:
-        """Of all thresholds scored, the one of lowest VOI; the segmentation's where several are."""
+        """Of all thresholds scored, the one of lowest VOI; the segmentation's where several are.
+
+        Raises ValueError where the method has no thresholds.
+        """
         return min(self.at, key=lambda t: (self.at[t].voi, t != self.threshold))
 
     def as_dict(self) -> dict[str, Any]:
         """Flat and plain: what ``evaluate --json`` prints."""
         pieces = self.fragments
-        return {
+        found = {
             **self.segmentation.to_dict(),
-            "threshold": str(self.threshold),
             "fragments_voi_split": pieces.voi_split,
             "fragments_voi_merge": pieces.voi_merge,
             "fragments_adapted_rand_error": pieces.adapted_rand_error,
+        }
+        if self.threshold is None:
+            return {**found, "method": self.method}
+        return {
+            **found,
+            "threshold": str(self.threshold),
             "best_threshold": str(self.best_threshold),
             "best_voi": self.at[self.best_threshold].voi,
         }
@@ -65,24 +68,29 @@ class ChainScores:
 def score_chain(chain: Chain) -> ChainScores:
     """Score a chain whose ``contingency`` and ``pool`` stages are done, and keep the scores beside the counts.
 
-    Exact at every threshold of ``evaluate.thresholds`` that the dendrogram holds, and at ``merge.threshold``.
+    Exact at every threshold of ``evaluate.thresholds`` that the dendrogram holds, and at ``merge.threshold``: each is scored as
+    it would be written, rules for dust included. A method without thresholds has one segmentation, and that is scored.
     """
     settings, merge = chain.configuration.evaluate, chain.configuration.merge
-    canonical = IdMap.read(chain.graph.folder / CANONICAL)
-    ids = ObjectTable.read(chain.graph.folder / FRAGMENTS).ids
-    dendrogram = Dendrogram.read(chain.agglomerate.folder / DENDROGRAM)
+    pool = PoolStage(chain.pool)
     basins = IdMap.read(chain.graph.folder / BASINS)
     provisional = ContingencyStage(chain.contingency).total()
-    counts = provisional.relabelled(canonical.lookup)
+    thresholds: Sequence[Decimal | None] = [None]
+    if pool.has_thresholds:
+        thresholds = sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)})
+    at = score_thresholds(
+        provisional.relabelled(pool.canonical.lookup),
+        thresholds,
+        lambda t: IdMap(pool.fragments.ids, pool.segments(t)).lookup,
+        settings.predicted_zero,
+    )
+    threshold = merge.threshold if pool.has_thresholds else None
     found = ChainScores(
-        threshold=merge.threshold,
+        method=merge.method,
+        threshold=threshold,
+        segmentation=at[threshold],
         fragments=score(provisional.relabelled(basins.lookup), settings.predicted_zero),
-        at=score_thresholds(
-            counts,
-            sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)}),
-            lambda t: IdMap(ids, pool(ids, dendrogram, t).astype(np.uint64)).lookup,
-            settings.predicted_zero,
-        ),
+        at={t: scores for t, scores in at.items() if t is not None},
     )
     write_json(
         chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json",

@@ -1,4 +1,4 @@
-"""Dust against its definition in Python's own integers."""
+"""Rules for dust against their definition on voxels, and on graphs with a known answer."""
 
 from __future__ import annotations
 
@@ -11,104 +11,124 @@ from hypothesis import strategies as st
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.lookup_table import LookupTable, pool, relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
-from axonloom.segmentation.dust import absorb
-from tests.segmentation.oracles import components
-
-Pair = tuple[int, int]
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> RegionGraph:
-    """Few scores and sizes, so that ties are everywhere."""
-    n = draw(st.integers(1, 12))
-    ids = np.sort(draw(st.lists(st.integers(1, 2**40), min_size=n, max_size=n, unique=True)))
-    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
-    chosen = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
-    keys = draw(st.permutations(range(len(chosen))))
-    counts = [draw(st.integers(1, 3)) for _ in chosen]
-    sums = [draw(st.integers(0, 4)) * 60 * count // 4 for count in counts]
-    voxels = [draw(st.integers(1, 6)) for _ in range(n)]
-    columns = [[ids[i] for i, _ in chosen], [ids[j] for _, j in chosen], sums, counts, keys]
-    return graph(ids, voxels, columns)
+from axonloom.segmentation.agglomeration import agglomerate
+from axonloom.segmentation.dust import without_dust
+from tests.segmentation import oracles
+from tests.segmentation.blocked import Result, segment
+from tests.segmentation.test_best_neighbour import defined
+from tests.segmentation.test_exactness import blocks, volumes
 
 
-def graph(ids: np.ndarray, voxels: list[int], columns: list[list[int]]) -> RegionGraph:
-    columns = [*columns, columns[4]]
-    edges = EdgeTable(*(np.array(column, np.uint64) for column in columns)).aggregated()
-    ids = np.array(ids, np.uint64)
-    return RegionGraph(ObjectTable(ids, np.array(voxels, np.uint64)), edges, IdMap(ids, ids))
+def clean_segmentation(result: Result, threshold: str, join: int, lowest: str, discard: int) -> np.ndarray:
+    """The segmentation as the stages make it."""
+    graph = result.graph
+    segments = pool(graph.fragments.ids, agglomerate(graph.edges, "0.1"), threshold)
+    segments = without_dust(segments, graph.fragments, graph.edges, join=join, lowest=lowest, discard=discard)
+    return relabel(result.provisional, LookupTable.compose(graph.canonical, graph.fragments.ids, segments))
 
 
-def defined(start: RegionGraph, smaller_than: int, lowest: Fraction) -> tuple[dict[int, int], dict[Pair, list[int]]]:
-    """Rounds of: every small fragment chooses; all choices are made at once; everything is added up."""
-    sizes = dict(zip(start.fragments.ids.tolist(), start.fragments.voxels.tolist(), strict=True))
-    home = {i: i for i in sizes}
-    e = start.edges
-    rows = zip(e.a.tolist(), e.b.tolist(), e.sum.tolist(), e.count.tolist(), e.key.tolist(), strict=True)
-    edges = {(a, b): [s, c, k] for a, b, s, c, k in rows}
-    while True:
-        members = sorted(sizes)
-        joins = []
-        for i in members:
-            around = [
-                (-Fraction(s, c), k, pair)
-                for pair, (s, c, k) in edges.items()
-                if i in pair and Fraction(s, c) >= 255 * lowest
-            ]
-            if sizes[i] < smaller_than and around:
-                joins.append(tuple(members.index(m) for m in min(around)[2]))
-        if not joins:
-            return home, edges
-        now = {old: members[new] for old, new in zip(members, components(len(members), joins), strict=True)}
-        home = {i: now[j] for i, j in home.items()}
-        sizes = {m: sum(n for old, n in sizes.items() if now[old] == m) for m in set(now.values())}
-        added: dict[Pair, list[int]] = {}
-        for (a, b), (s, c, k) in edges.items():
-            pair = min(now[a], now[b]), max(now[a], now[b])
-            if pair[0] != pair[1]:
-                old = added.get(pair, [0, 0, 0])
-                added[pair] = [old[0] + s, old[1] + c, max(old[2], k)]
-        edges = added
+def defined_on_voxels(
+    segmentation: np.ndarray, affinities: np.ndarray, join: int, lowest: str, discard: int
+) -> np.ndarray:
+    """Voxels of each segment and contacts between segments are counted in the volume itself."""
+    ids, voxels = np.unique(segmentation[segmentation > 0], return_counts=True)
+    ids = ids.astype(np.uint64)
+    contacts = oracles.region_graph(segmentation, affinities)
+    columns = np.array([(*pair, *contacts[pair]) for pair in sorted(contacts)], np.uint64).reshape(-1, 5).T.copy()
+    edges = EdgeTable(*columns, best=columns[4])
+    graph = RegionGraph(ObjectTable(ids, voxels.astype(np.uint64)), edges, IdMap(ids, ids))
+    home, _ = defined(graph, join, Fraction(lowest))
+    joined = np.zeros_like(segmentation)
+    for old, new in home.items():
+        joined[segmentation == old] = new
+    result = np.zeros_like(segmentation)
+    number = 0
+    for i in np.unique(joined[joined > 0]):
+        if np.count_nonzero(joined == i) >= discard:
+            number += 1
+            result[joined == i] = number
+    return result
 
 
-@given(graphs(), st.integers(0, 12), st.sampled_from(["0", "0.05", "0.1", "0.2"]))
-@settings(max_examples=200, deadline=None)
-def test_it_is_its_definition(start, smaller_than, lowest):
-    found = absorb(start, smaller_than, lowest)
-    home, edges = defined(start, smaller_than, Fraction(lowest))
-    assert dict(zip(found.canonical.ids.tolist(), found.canonical.targets.tolist(), strict=True)) == home
-    e = found.edges
-    rows = zip(e.a.tolist(), e.b.tolist(), e.sum.tolist(), e.count.tolist(), e.key.tolist(), strict=True)
-    assert {(a, b): [s, c, k] for a, b, s, c, k in rows} == edges
-    assert found.fragments.ids.tolist() == sorted(set(home.values()))
-    assert found.fragments.voxels.sum() == start.fragments.voxels.sum()
-
-
-def test_provisional_ids_lead_to_what_absorbed_them():
-    start = graph(np.array([10, 20, 30]), [1, 9, 9], [[10, 20], [30, 30], [200, 10], [1, 1], [5, 6]])
-    start = RegionGraph(
-        start.fragments,
-        start.edges,
-        IdMap(np.array([3, 10, 20, 30], np.uint64), np.array([30, 10, 20, 30], np.uint64)),
+@settings(max_examples=60, deadline=None)
+@given(
+    volumes(largest=5),
+    blocks,
+    st.sampled_from(["0.1", "0.5", "0.9"]),
+    st.integers(0, 40),
+    st.sampled_from(["0", "0.05", "0.3"]),
+    st.integers(0, 40),
+    st.integers(0, 99),
+)
+def test_any_blocking_gives_the_definition(volume, block, threshold, join, lowest, discard, seed):
+    affinities, low, high, mask = volume
+    result = segment(affinities, block, low, high, mask, seed=seed)
+    labels = oracles.fragments(affinities, low, high, mask)
+    merges = oracles.agglomeration(oracles.region_graph(labels, affinities), Fraction("0.1"))
+    merged = oracles.segments(labels, merges, Fraction(threshold))
+    np.testing.assert_array_equal(
+        clean_segmentation(result, threshold, join, lowest, discard),
+        defined_on_voxels(merged, affinities, join, lowest, discard),
     )
-    found = absorb(start, 2, "0.05")
-    assert found.canonical.targets.tolist() == [10, 10, 20, 10]
-    assert found.fragments.ids.tolist() == [10, 20]
-    assert found.fragments.voxels.tolist() == [10, 9]
 
 
-@pytest.mark.parametrize("smaller_than", [0, 1])
-def test_nothing_is_absorbed_when_none_is_small(smaller_than):
-    start = graph(np.array([1, 2]), [1, 1], [[1], [2], [255], [1], [0]])
-    assert absorb(start, smaller_than, "0").fragments.ids.tolist() == [1, 2]
-
-
-def test_statistics_beyond_64_bits_are_compared_exactly():
-    """The two means differ in their nineteenth digit."""
-    count = 2**55
-    start = graph(
-        np.array([1, 2, 3]), [1, 9, 9], [[1, 1], [2, 3], [100 * count, 100 * count + 1], [count, count], [7, 8]]
+@settings(max_examples=30, deadline=None)
+@given(volumes(largest=16), blocks, blocks, st.integers(2, 300), st.integers(0, 100), st.integers(0, 99))
+def test_two_blockings_agree(volume, one, other, join, discard, seed):
+    affinities, low, high, mask = volume
+    a, b = (segment(affinities, block, low, high, mask, seed=seed + n) for n, block in enumerate((one, other)))
+    np.testing.assert_array_equal(
+        clean_segmentation(a, "0.6", join, "0.05", discard), clean_segmentation(b, "0.6", join, "0.05", discard)
     )
-    assert absorb(start, 2, "0").canonical.targets.tolist() == [1, 2, 1]
+
+
+#: A speck (3) of two fragments between two large segments, and one (4) that touches nothing well.
+FRAGMENTS = ObjectTable(np.array([10, 20, 30, 31, 40], np.uint64), np.array([90, 80, 2, 3, 4], np.uint64))
+SEGMENTS = np.array([1, 2, 3, 3, 4], np.uint64)
+EDGES = EdgeTable(
+    a=np.array([10, 10, 20, 20], np.uint64),
+    b=np.array([30, 31, 30, 40], np.uint64),
+    # Of the speck with 10: 30 and 90 of one contact each, mean 60. With 20: 70 of one contact.
+    sum=np.array([30, 90, 70, 5], np.uint64),
+    count=np.array([1, 1, 1, 1], np.uint64),
+    key=np.array([1, 2, 3, 4], np.uint64),
+    best=np.zeros(4, np.uint64),
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({}, [1, 2, 3, 3, 4]),
+        # The means of the whole speck decide, not those of its fragments: 31 alone would have gone to 10.
+        ({"join": 6, "lowest": "0.05"}, [1, 2, 2, 2, 3]),
+        ({"join": 5, "lowest": "0.05"}, [1, 2, 3, 3, 4]),
+        ({"join": 6, "lowest": "0"}, [1, 2, 2, 2, 2]),
+        ({"join": 6, "lowest": "0.3"}, [1, 2, 3, 3, 4]),
+        ({"join": 6, "lowest": "0.05", "discard": 5}, [1, 2, 2, 2, 0]),
+        ({"discard": 5}, [1, 2, 3, 3, 0]),
+        ({"discard": 85}, [1, 0, 0, 0, 0]),
+        ({"discard": 81, "join": 81, "lowest": "0.05"}, [1, 2, 2, 2, 0]),
+        ({"discard": 91}, [0, 0, 0, 0, 0]),
+    ],
+)
+def test_known_answers(rules, expected):
+    assert without_dust(SEGMENTS, FRAGMENTS, EDGES, **rules).tolist() == expected
+
+
+def test_no_fragments_at_all():
+    nothing = np.zeros(0, np.uint64)
+    assert without_dust(nothing, ObjectTable(nothing, nothing), EdgeTable.empty(), join=9, discard=9).tolist() == []
+
+
+def test_dust_that_was_discarded_is_background_in_the_volume():
+    table = LookupTable.compose(
+        IdMap(np.array([5, 9], np.uint64), np.array([5, 5], np.uint64)),
+        np.array([5], np.uint64),
+        np.array([0], np.uint64),
+    )
+    assert (table.count, table.dtype) == (0, np.uint32)
+    assert relabel(np.array([[[0, 5, 9]]], np.uint64), table).tolist() == [[[0, 0, 0]]]
