@@ -8,7 +8,18 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-RECORDED_PACKAGES = ("axonloom", "numpy", "numba", "torch", "tensorstore", "cloud-volume", "pyarrow", "prefect")
+RECORDED_PACKAGES = (
+    "axonloom",
+    "numpy",
+    "numba",
+    "torch",
+    "tensorstore",
+    "cloud-volume",
+    "pyarrow",
+    "prefect",
+    "waterz",
+    "bioimage-cpp",
+)
 
 
 def fingerprint(content: Any) -> str:

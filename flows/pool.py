@@ -19,6 +19,6 @@ def pool(configuration: Configuration) -> dict[str, Any]:
     """Merge the fragments up to ``merge.threshold`` and write the table from fragment to segment. Touches no voxel."""
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
-        for plan in (chain.agglomerate, chain.pool):
+        for plan in chain.pooling:
             run_stage(plan, workers, configuration.failures)
     return {"lookup table": str(chain.pool.folder)}

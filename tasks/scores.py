@@ -18,9 +18,10 @@ def show_scores(chain: Chain, scores: ChainScores) -> None:
         [
             _row("nothing merged", scores.fragments),
             *(_row(str(threshold), each) for threshold, each in scores.at.items()),
+            *([_row("blocks joined", scores.segmentation)] if scores.threshold is None else []),
         ],
-        f"VOI in bits, label 0 ignored, predicted 0 as {chain.configuration.evaluate.predicted_zero}; the segmentation is "
-        f"that of threshold {scores.threshold}",
+        f"VOI in bits, label 0 ignored, predicted 0 as {chain.configuration.evaluate.predicted_zero}"
+        + ("" if scores.threshold is None else f"; the segmentation is that of threshold {scores.threshold}"),
     )
 
 

@@ -10,10 +10,14 @@ from axonloom.stages.layer_stage import current_state
 JOB_OF_STAGE = {
     "infer": "infer",
     "fragment": "segment",
+    "waterz": "segment",
+    "mutex": "segment",
+    "overlap": "segment",
     "join": "segment",
     "graph": "segment",
     "agglomerate": "pool",
     "pool": "pool",
+    "stitch": "pool",
     "apply": "apply",
     "pyramid": "apply",
 }
