@@ -35,9 +35,9 @@ STITCHED = {
     "waterz": {
         "waterz": (1, "5252729f4a0f5d4a"),
         "overlap": (1, "f3265534443cfd36"),
-        "stitch": (1, "b63ec6c515ddcf2e"),
+        "stitch": (1, "f4e41c3aa4738abc"),
     },
-    "mutex": {"mutex": (1, "3e9150f7b3d0c7e7"), "overlap": (1, "607e87f32fe36690"), "stitch": (1, "01516505a70efb17")},
+    "mutex": {"mutex": (1, "3e9150f7b3d0c7e7"), "overlap": (1, "607e87f32fe36690"), "stitch": (1, "6e725d734e0f402b")},
 }
 
 

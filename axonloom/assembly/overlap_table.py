@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from axonloom.assembly.exact_fractions import compare
 from axonloom.assembly.halo_slabs import OUTSIDE, Slab
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.assembly.thresholds import Threshold, threshold_fraction
@@ -108,8 +107,9 @@ def mutual_best(table: OverlapTable, measure: Measure, minimum: Threshold) -> np
     table : OverlapTable
         Of one block.
     measure : "iou" or "containment"
-        Intersection over the union of the two, or over the smaller one. Of equal matches the one of the larger intersection is
-        better, then that of the smaller id; compared as exact fractions.
+        Intersection over the union of the two, or over the smaller one. It decides whether a match is good enough, and which of
+        two of one intersection is better (exactly; then the smaller id). The best match is that of the largest
+        intersection: by containment alone, every speck inside an object would match it better than its own other half.
     minimum : decimal of 0..1
         Best matches below it are left apart.
 
@@ -150,8 +150,10 @@ def _mutual(a, b, n_a, n_b, intersection, whole):
             if old < 0:
                 best[end] = row
                 continue
-            sign = compare(intersection[row], whole[row], intersection[old], whole[old])
-            if sign > 0 or (sign == 0 and intersection[row] > intersection[old]):
+            # Of one intersection, the smaller whole has the higher measure.
+            if intersection[row] > intersection[old] or (
+                intersection[row] == intersection[old] and whole[row] < whole[old]
+            ):
                 best[end] = row
     kept = np.zeros(len(a), np.bool_)
     for row in range(len(a)):

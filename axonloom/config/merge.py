@@ -11,7 +11,7 @@ from axonloom.config.settings import Settings
 
 
 class OverlapSettings(Settings):
-    """Which labels of neighbouring blocks are one object: those that are each other's best match in the shared halo."""
+    """Which labels of neighbouring blocks are one object: those that are each other's best match (most voxels) in the shared halo."""
 
     measure: Literal["iou", "containment"] = Field(
         default="iou",

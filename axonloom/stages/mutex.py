@@ -14,8 +14,8 @@ from axonloom.stages.label import LabelStage, released
 
 class MutexStage(LabelStage):
     name = "mutex"
-    voxels_per_second = 5e5
-    bytes_read, bytes_written, memory = 6.0, 3.0, 250.0
+    voxels_per_second = 3.5e5
+    bytes_read, bytes_written, memory = 6.0, 1.0, 300.0
 
     @classmethod
     def parameters(cls, settings: SegmentSettings) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from axonloom.stages.label import LabelStage, released
 
 class WaterzStage(LabelStage):
     name = "waterz"
-    voxels_per_second = 5e5
-    bytes_read, bytes_written, memory = 3.0, 3.0, 120.0
+    voxels_per_second = 2e5
+    bytes_read, bytes_written, memory = 3.0, 1.0, 240.0
 
     @classmethod
     def parameters(cls, settings: SegmentSettings) -> dict[str, Any]:

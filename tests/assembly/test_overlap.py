@@ -89,6 +89,18 @@ def test_a_part_is_joined_by_containment_only():
     assert mutual_best(table, "containment", "0.5").tolist() == [[7, 4]]
 
 
+@pytest.mark.parametrize("measure", ["iou", "containment"])
+def test_a_speck_inside_an_object_does_not_take_the_place_of_its_other_half(measure):
+    # Contained: all of 5 and 7/8 of the smaller of 7 and 4.
+    table = OverlapTable.of(slab([7] * 8 + [0, 0]), slab([5] + [4] * 9))
+    assert mutual_best(table, measure, "0.7").tolist() == [[7, 4]]
+
+
+def test_of_equal_intersections_the_better_measure_wins():
+    table = OverlapTable.of(slab([7, 7, 7, 7, 0]), slab([4, 4, 5, 5, 4]))
+    assert mutual_best(table, "iou", "0").tolist() == [[7, 5]]
+
+
 def test_of_equal_matches_the_larger_and_then_the_smaller_id_wins():
     both_within = OverlapTable.of(slab([7] * 6), slab([5, 4, 4, 6, 6, 0]))
     assert mutual_best(both_within, "containment", "1").tolist() == [[7, 4]]

@@ -78,7 +78,7 @@ def test_reconstruct_and_the_commands_around_it(prefect_api, project, tmp_path, 
     assert np.array_equal(open_volume(chain.layer).read(), found)
 
     status = json.loads(CliRunner().invoke(app, ["status", str(path), "--json"]).stdout)
-    assert {stage["state"] for stage in status["stages"]} == {"done"}
+    assert {stage["state"] for stage in status} == {"done"}
     verified = CliRunner().invoke(app, ["verify", str(path)])
     assert verified.exit_code == 0, verified.output
 
@@ -86,7 +86,9 @@ def test_reconstruct_and_the_commands_around_it(prefect_api, project, tmp_path, 
     stricter = load_configuration(path, ["merge.overlap.minimum=1"])
     merge(stricter)
     assert len(current_state(Chain(stricter).overlap).done) == len(chain.overlap.grid)
-    assert segmentation(tmp_path / "work").max() > found.max()
+    again = segmentation(tmp_path / "work").max()
+    # Clean long-range affinities give neighbours the very same labels: all their matches are perfect.
+    assert again > found.max() if method == "waterz" else again == found.max()
 
 
 def test_merge_before_segment_names_the_command(prefect_api, project, tmp_path):
