@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
@@ -21,11 +21,15 @@ from axonloom.stages.apply import ApplyStage
 from axonloom.stages.contingency import ContingencyStage
 from axonloom.stages.fragment import FragmentStage
 from axonloom.stages.graph import GraphStage
-from axonloom.stages.inputs import open_configured, stage_input, volume_input
+from axonloom.stages.inputs import long_range_input, open_configured, stage_input, volume_input
 from axonloom.stages.join import JoinStage
 from axonloom.stages.multicut import MulticutStage
+from axonloom.stages.mutex import MutexStage
+from axonloom.stages.overlap import OverlapStage
 from axonloom.stages.pool import PoolStage
 from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+from axonloom.stages.stitch import StitchStage
+from axonloom.stages.waterz import WaterzStage
 from axonloom.workspace import placed
 
 
@@ -84,10 +88,33 @@ class Chain:
             self.workspace,
         )
 
+    @property
+    def merging(self) -> Literal["agglomerate", "multicut", "overlap"]:
+        """``merge.method``, or what suits ``segment.method`` where it is not set."""
+        suits = "agglomerate" if self.configuration.segment.method == "watershed" else "overlap"
+        return self.configuration.merge.method or suits
+
+    @property
+    def stitches(self) -> bool:
+        """Whether blocks are segmented alone and joined by what they share, rather than over one region graph."""
+        return self.merging == "overlap"
+
+    @property
+    def segmenting(self) -> tuple[StagePlan, ...]:
+        """From affinities to labels of each block, and what merging needs of them; in order."""
+        return (self.fragment, self.overlap) if self.stitches else (self.fragment, self.join, self.graph)
+
+    @property
+    def pooling(self) -> tuple[StagePlan, ...]:
+        """From there to the lookup table; in order."""
+        return (self.pool,) if self.stitches else (self.merged, self.pool)
+
     @cached_property
     def fragment(self) -> StagePlan:
-        volumes = self.configuration.volumes
-        return FragmentStage.planned(
+        """What each block writes its labels in: the stage of ``segment.method``."""
+        volumes, method = self.configuration.volumes, self.configuration.segment.method
+        stage = {"watershed": FragmentStage, "waterz": WaterzStage, "mutex": MutexStage}[method]
+        return stage.planned(
             self._affinities,
             self._shape,
             volume_input(volumes.mask) if volumes.mask is not None else None,
@@ -95,6 +122,10 @@ class Chain:
             self.configuration.blocks.shape,
             self.workspace,
         )
+
+    @cached_property
+    def overlap(self) -> StagePlan:
+        return OverlapStage.planned(self.fragment)
 
     @cached_property
     def join(self) -> StagePlan:
@@ -114,11 +145,13 @@ class Chain:
 
     @property
     def merged(self) -> StagePlan:
-        """What decides which fragments are one: the stage of ``merge.method``."""
-        return self.multicut if self.configuration.merge.method == "multicut" else self.agglomerate
+        """What decides which fragments of the region graph are one: the stage of ``merge.method``."""
+        return self.multicut if self.merging == "multicut" else self.agglomerate
 
     @cached_property
     def pool(self) -> StagePlan:
+        if self.stitches:
+            return StitchStage.planned(self.fragment, self.overlap, self.configuration.merge.overlap)
         return PoolStage.planned(self.graph, self.merged, self.configuration.merge)
 
     @cached_property
@@ -153,14 +186,16 @@ class Chain:
         """All plans in the order in which they run."""
         if self.infers:
             yield self.infer
-        yield from (self.fragment, self.join, self.graph, self.merged, self.pool, self.apply, *self.pyramid)
+        yield from (*self.segmenting, *self.pooling, self.apply, *self.pyramid)
         if self.configuration.volumes.labels is not None:
             yield self.contingency
 
     @cached_property
     def _affinities(self) -> dict[str, Any]:
         given = self.configuration.volumes.affinities
-        return volume_input(given) if given is not None else stage_input(self.infer)
+        if given is None:
+            return stage_input(self.infer)
+        return long_range_input(given) if self.configuration.segment.method == "mutex" else volume_input(given)
 
     @cached_property
     def _shape(self) -> Zyx:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 RECORDED_PACKAGES = (
-    "axonloom", "numpy", "numba", "torch", "tensorstore", "cloud-volume", "pyarrow", "prefect", "bioimage-cpp",
+    "axonloom", "numpy", "numba", "torch", "tensorstore", "cloud-volume", "pyarrow", "prefect", "waterz", "bioimage-cpp",
 )  # fmt: skip
 
 

@@ -12,6 +12,14 @@ _KEYS = {
     ("fragment", "low"): "segment.low",
     ("fragment", "high"): "segment.high",
     ("fragment", "smoothing"): "segment.smoothing",
+    ("waterz", "low"): "segment.low",
+    ("waterz", "high"): "segment.high",
+    ("waterz", "score"): "segment.waterz.score",
+    ("waterz", "threshold"): "segment.waterz.threshold",
+    ("waterz", "per_section"): "segment.waterz.per_section",
+    ("mutex", "low"): "segment.low",
+    ("stitch", "measure"): "merge.overlap.measure",
+    ("stitch", "minimum"): "merge.overlap.minimum",
     ("join", "high"): "segment.high",
     ("fragment", "absorb"): "segment.absorb",
     ("graph", "absorb"): "segment.absorb",
@@ -29,7 +37,7 @@ _KEYS = {
     ("pyramid", "layer"): "volumes.segmentation.path",
 }
 #: Kept as uint8.
-_OF_255 = {("fragment", "low"), ("fragment", "high"), ("graph", "low"), ("join", "high")}
+_OF_255 = {("fragment", "low"), ("fragment", "high"), ("graph", "low"), ("join", "high"), ("mutex", "low")}
 
 
 def differences(old: StagePlan, new: StagePlan) -> Iterator[str]:

@@ -58,7 +58,7 @@ def main() -> None:
             graph = chain.graph.folder
             fragments, edges = len(ObjectTable.read(graph / FRAGMENTS)), len(EdgeTable.read(graph / EDGES))
             scores = score_chain(chain)
-            ours, best = scores.segmentation, scores.at[scores.best_threshold]
+            ours, best = scores.segmentation, scores.at[scores.best_threshold or chain.configuration.merge.threshold]
             print(
                 f"| {high} | {smoothing} | {absorb} | {fragments / megavoxels:.0f} | {edges / megavoxels:.0f} "
                 f"| {ours.voi:.3f} ({ours.voi_split:.2f} + {ours.voi_merge:.2f}) "

@@ -56,12 +56,12 @@ def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
 def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
     if chain.infers:
         require_done(chain.infer)
-    return chain.fragment, chain.join, chain.graph
+    return chain.segmenting
 
 
 def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
-    require_done(chain.graph)
-    return chain.merged, chain.pool
+    require_done(chain.segmenting[-1])
+    return chain.pooling
 
 
 def _apply_stages(chain: Chain) -> Iterable[StagePlan]:

@@ -22,10 +22,10 @@ def pool(configuration: Configuration) -> dict[str, Any]:
     """
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
-        for plan in (chain.merged, chain.pool):
+        for plan in chain.pooling:
             run_stage(plan, workers, configuration.failures)
     found = {"lookup table": str(chain.pool.folder)}
-    if configuration.merge.method == "multicut":
+    if chain.merging == "multicut":
         found["merge.threshold"] = (
             "of no effect: a multicut is one partition, found by a heuristic, and has no thresholds"
         )

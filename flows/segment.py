@@ -17,10 +17,13 @@ from tasks.workers import Workers
 @flow(name="segment", flow_run_name="segment {configuration.workspace.name}")
 @as_job
 def segment(configuration: Configuration) -> dict[str, Any]:
-    """Cut the affinities into fragments block by block, join them across blocks, and count what touches what."""
+    """Cut the affinities into fragments block by block, join them across blocks, and count what touches what.
+
+    With ``segment.method`` waterz or mutex: segment each block alone, and count what neighbours share in their halos.
+    """
     chain = Chain(configuration)
     with Workers(configuration.compute) as workers:
-        for plan in (chain.fragment, chain.join, chain.graph):
+        for plan in chain.segmenting:
             run_stage(plan, workers, configuration.failures)
     show_fragments(chain)
-    return {"graph": str(chain.graph.folder)}
+    return {"overlaps" if chain.stitches else "graph": str(chain.segmenting[-1].folder)}

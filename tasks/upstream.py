@@ -10,11 +10,15 @@ from axonloom.stages.layer_stage import current_state
 JOB_OF_STAGE = {
     "infer": "infer",
     "fragment": "segment",
+    "waterz": "segment",
+    "mutex": "segment",
+    "overlap": "segment",
     "join": "segment",
     "graph": "segment",
     "agglomerate": "pool",
     "multicut": "pool",
     "pool": "pool",
+    "stitch": "pool",
     "apply": "apply",
     "pyramid": "apply",
 }

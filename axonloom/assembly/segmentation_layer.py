@@ -92,8 +92,11 @@ class SegmentationLayer:
         chunk: Zyx,
         voxel_size: tuple[float, float, float] | None,
         offset: Zyx,
+        remarks: Mapping[str, str] | None = None,
     ) -> None:
         """Make the layer for this fingerprint, in place of an older one of this workspace. Any number of times.
+
+        ``remarks`` are kept with its provenance: what whoever finds the layer should know of it.
 
         It is built under another name and renamed whole, so that a layer that is there is one that says what it is.
         """
@@ -114,6 +117,7 @@ class SegmentationLayer:
                 "creation": uuid.uuid4().hex,
                 "workspace": workspace_id(workspace),
                 "software": software(),
+                **(remarks or {}),
             },
         )
         if folder.exists():

@@ -8,7 +8,8 @@ from axonloom.config.settings import Settings
 
 
 class BlocksSettings(Settings):
-    """Blocks of segmentation and merging. Their shape changes no voxel of the result, only memory and time."""
+    """Blocks of segmentation and merging. Their shape changes no voxel of the result, only memory and time (except where
+    segment.method is waterz or mutex)."""
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(128, 128, 128),

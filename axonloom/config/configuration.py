@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
@@ -33,3 +33,32 @@ class Configuration(Settings):
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="Segments against labels.")
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
     failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> Configuration:
+        segment, merge = self.segment.method, self.merge.method
+        if segment == "watershed" and merge == "overlap":
+            raise ValueError(
+                "merge.method overlap joins blocks that were segmented alone, and segment.method watershed shares no halo: set "
+                "segment.method to waterz or mutex, or merge.method to agglomerate"
+            )
+        if segment != "watershed" and merge not in (None, "overlap"):
+            raise ValueError(
+                f"segment.method {segment} leaves no region graph for merge.method {merge}: set merge.method to overlap, or "
+                "segment.method to watershed"
+            )
+        if segment != "watershed" and (self.merge.dust > 1 or self.merge.discard > 1):
+            raise ValueError(
+                f"merge.dust and merge.discard are for segments of a region graph, which segment.method {segment} does not "
+                "make: set both to 0"
+            )
+        if segment == "mutex" and not self._has_long_range():
+            raise ValueError(
+                "segment.method mutex needs long-range affinities: set volumes.affinities.path and volumes.affinities.offsets, "
+                "one (z, y, x) a channel, some of more than one voxel"
+            )
+        return self
+
+    def _has_long_range(self) -> bool:
+        given = self.volumes.affinities
+        return given is not None and any(sum(map(abs, offset)) > 1 for offset in given.offsets or ())

@@ -11,29 +11,44 @@ from axonloom.config.multicut import MulticutSettings
 from axonloom.config.settings import Settings
 
 
+class OverlapSettings(Settings):
+    """Which labels of neighbouring blocks are one object: those that are each other's best match (most voxels) in the shared halo."""
+
+    measure: Literal["iou", "containment"] = Field(
+        default="iou",
+        description="iou: voxels in both / voxels in either. containment: voxels in both / voxels of the smaller one, which "
+        "also joins what one of the blocks saw only a part of. Both are in the table.",
+    )
+    minimum: Decimal = Field(
+        default=Decimal("0.5"), ge=0, le=1, description="Fraction (0..1) at and above which a best match is joined."
+    )
+
+
 class MergeSettings(Settings):
     """Which pieces are one object."""
 
-    method: Literal["agglomerate", "multicut"] = Field(
-        default="agglomerate",
+    method: Literal["agglomerate", "multicut", "overlap"] | None = Field(
+        default=None,
         description="agglomerate: best mean affinity first, down to a threshold; one run holds every threshold. multicut: one "
-        "partition of the whole graph by a heuristic (greedy additive edge contraction); it has no thresholds, and another "
-        "beta is another run.",
+        "partition of the whole graph by a heuristic (greedy additive edge contraction), without thresholds. Both are the same "
+        "for every blocking. overlap: for blocks that were segmented alone, by the labels in their shared halo; approximate at "
+        "seams. Default: agglomerate, or overlap after segment.method waterz and mutex.",
     )
+    overlap: OverlapSettings = Field(default=OverlapSettings(), description="For method overlap.")
     threshold: Decimal = Field(
         default=Decimal("0.5"),
         ge=0,
         le=1,
-        description="Mean affinity (0..1) at and above which two pieces are merged. Of no effect on a multicut.",
+        description="Mean affinity (0..1) at and above which two pieces are merged. For method agglomerate.",
     )
     lowest: Decimal = Field(
         default=Decimal("0.05"),
         ge=0,
         le=1,
         description="Mean affinity (0..1) down to which merges are recorded. Any threshold from here up needs no new "
-        "agglomeration. Of no effect on a multicut.",
+        "agglomeration. For method agglomerate.",
     )
-    multicut: MulticutSettings = Field(default=MulticutSettings(), description="Used where merge.method is multicut.")
+    multicut: MulticutSettings = Field(default=MulticutSettings(), description="For method multicut.")
     dust: int = Field(
         default=0,
         ge=0,
@@ -54,7 +69,7 @@ class MergeSettings(Settings):
 
     @model_validator(mode="after")
     def _recorded(self) -> MergeSettings:
-        if self.method == "agglomerate" and self.threshold < self.lowest:
+        if self.method in (None, "agglomerate") and self.threshold < self.lowest:
             raise ValueError(
                 f"merge.threshold ({self.threshold}) is below merge.lowest ({self.lowest}), where recording ends: lower "
                 "merge.lowest too"
@@ -63,7 +78,7 @@ class MergeSettings(Settings):
 
     @model_validator(mode="after")
     def _dust_can_join(self) -> MergeSettings:
-        if self.method == "agglomerate" and self.dust > 1 and self.dust_lowest >= self.threshold:
+        if self.method in (None, "agglomerate") and self.dust > 1 and self.dust_lowest >= self.threshold:
             raise ValueError(
                 f"merge.dust has no effect with merge.dust_lowest ({self.dust_lowest}) at or above merge.threshold "
                 f"({self.threshold}): what has such an affinity is merged already; lower merge.dust_lowest"

@@ -58,7 +58,7 @@ class AffinitySettings(VolumeSettings):
     offsets: tuple[Triple, ...] | None = Field(
         default=None,
         description="One (z, y, x) offset a channel, instead of channel_order and value_at: the value at v speaks of v and "
-        "v + offset. Only nearest neighbours are used.",
+        "v + offset. Only nearest neighbours are used, except by segment.method mutex.",
     )
 
 

@@ -48,7 +48,9 @@ def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray
     # Ends are numbers 0, 1, … of fragments in the order of their ids, so that looking one up is an index and no search.
     a, b = (positions(ids, ends, "the graph") for ends in (edges.a, edges.b))
     small = voxels < smaller_than
-    able = np.flatnonzero((FULL_SCALE - (edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low) & (small[a] | small[b]))
+    able = np.flatnonzero(
+        (FULL_SCALE - (edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low) & (small[a] | small[b])
+    )
     if len(able) == 0:
         return graph
     strongest_first = able[np.argsort(edges.best[able])]

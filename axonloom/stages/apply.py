@@ -55,6 +55,7 @@ class ApplyStage(LayerStage):
 
     def prepare(self) -> None:
         z, y, x = self.plan.parameters["chunk"]
+        pool = stage_folder(self.plan.inputs["pool"], self.plan.workspace)
         self.layer.create(
             self.plan.fingerprint,
             self.plan.workspace,
@@ -63,6 +64,7 @@ class ApplyStage(LayerStage):
             chunk=(z, y, x),
             voxel_size=self.fragments.voxel_size,
             offset=self.fragments.offset,
+            remarks=StagePlan.load(pool).parameters.get("remarks"),
         )
         self.bind()
 

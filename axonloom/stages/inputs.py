@@ -10,6 +10,7 @@ from axonloom.config.volumes import AffinitySettings, VolumeSettings
 from axonloom.geometry import Box
 from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.volumes import CroppedVolume, Volume, VolumeError, open_affinities, open_volume
+from axonloom.volumes.long_range_affinities import open_long_range_affinities
 
 
 def open_configured(settings: VolumeSettings) -> Volume:
@@ -20,12 +21,7 @@ def open_configured(settings: VolumeSettings) -> Volume:
     VolumeError
         It cannot be opened, or the region reaches outside it.
     """
-    volume = open_volume(settings.path, voxel_size=settings.voxel_size, version=settings.version)
-    if settings.region is not None:
-        box = Box(start=settings.region.start, end=settings.region.stop)
-        if not volume.box.contains(box):
-            raise VolumeError(f"{settings.path} holds {volume.box} (zyx voxels); the region {box} reaches outside it")
-        volume = CroppedVolume(volume, box)
+    volume = _open_region(settings)
     if isinstance(settings, AffinitySettings):
         volume = open_affinities(
             volume,
@@ -34,6 +30,27 @@ def open_configured(settings: VolumeSettings) -> Volume:
             offsets=[list(o) for o in settings.offsets] if settings.offsets is not None else None,
         )
     return volume
+
+
+def open_long_range(settings: AffinitySettings) -> Volume:
+    """All channels of the affinities that a configuration names, (c, z, y, x) uint8, by their offsets.
+
+    Raises
+    ------
+    VolumeError
+        It cannot be opened, the region reaches outside it, or the offsets do not fit its channels.
+    """
+    return open_long_range_affinities(_open_region(settings), settings.offsets or ())
+
+
+def _open_region(settings: VolumeSettings) -> Volume:
+    volume = open_volume(settings.path, voxel_size=settings.voxel_size, version=settings.version)
+    if settings.region is None:
+        return volume
+    box = Box(start=settings.region.start, end=settings.region.stop)
+    if not volume.box.contains(box):
+        raise VolumeError(f"{settings.path} holds {volume.box} (zyx voxels); the region {box} reaches outside it")
+    return CroppedVolume(volume, box)
 
 
 def volume_input(settings: VolumeSettings) -> dict[str, Any]:
@@ -45,6 +62,16 @@ def volume_input(settings: VolumeSettings) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"),
         # A stated voxel size changes no voxel, but it is written into what is made.
         "identity": {"volume": open_configured(settings).identity(), "voxel_size": settings.voxel_size},
+    }
+
+
+def long_range_input(settings: AffinitySettings) -> dict[str, Any]:
+    """A user's affinities, all channels of them, as a stage's input."""
+    _require_whole(settings.path)
+    return {
+        "kind": LONG_RANGE,
+        "settings": settings.model_dump(mode="json"),
+        "identity": {"volume": open_long_range(settings).identity(), "voxel_size": settings.voxel_size},
     }
 
 
@@ -71,6 +98,8 @@ def open_volume_input(given: Mapping[str, Any], workspace: Path) -> Volume:
     if given["kind"] == "stage":
         folder = stage_folder(given, workspace)
         return open_volume(str(folder / f"{VOLUME_OF_STAGE[folder.parent.name]}.zarr"))
+    if given["kind"] == LONG_RANGE:
+        return open_long_range(AffinitySettings.model_validate(given["settings"]))
     model = AffinitySettings if given["kind"] == "affinities" else VolumeSettings
     return open_configured(model.model_validate(given["settings"]))
 
@@ -83,4 +112,6 @@ def stage_folder(given: Mapping[str, Any], workspace: Path) -> Path:
 
 
 #: The volumes that stages keep in the workspace.
-VOLUME_OF_STAGE = {"infer": "affinities", "fragment": "fragments"}
+VOLUME_OF_STAGE = {"infer": "affinities", "fragment": "fragments", "waterz": "fragments", "mutex": "fragments"}
+#: The kind of input that holds the affinities of all offsets.
+LONG_RANGE = "long-range affinities"

@@ -65,14 +65,19 @@ class JoinStage(Stage):
 
     def reads(self, name: str, source: StagePlan, blocks: Sequence[int]) -> list[int]:
         """A block looks at its own faces and at those of its lower neighbours."""
-        found = set(blocks)
-        for index in blocks:
-            found.update(
-                b
-                for b in self.plan.grid.blocks_touching(source.grid.block(index).core.grown((0, 0, 0), (1, 1, 1)))
-                if any(self.plan.grid.neighbour_below(b, axis) == index for axis in range(3))
-            )
-        return sorted(found)
+        return with_upper_neighbours(self.plan.grid, blocks)
+
+
+def with_upper_neighbours(grid: BlockGrid, blocks: Sequence[int]) -> list[int]:
+    """Blocks and those that lie above them on an axis, ascending."""
+    found = set(blocks)
+    for index in blocks:
+        found.update(
+            b
+            for b in grid.blocks_touching(grid.block(index).core.grown((0, 0, 0), (1, 1, 1)))
+            if any(grid.neighbour_below(b, axis) == index for axis in range(3))
+        )
+    return sorted(found)
 
 
 def joins_path(folder: Path, block: int) -> Path:

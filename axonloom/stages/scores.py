@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.lookup_table import LookupTable
 from axonloom.chain import Chain
 from axonloom.durable import write_json
 from axonloom.evaluation.report import Scores, score
 from axonloom.evaluation.thresholds import score_thresholds
 from axonloom.stages.contingency import ContingencyStage
 from axonloom.stages.graph import BASINS
-from axonloom.stages.pool import PoolStage
+from axonloom.stages.pool import LOOKUP, PoolStage
 
 FORMAT_VERSION = 1
 
@@ -25,10 +28,10 @@ class ChainScores:
 
     Attributes
     ----------
-    method : ``merge.method``
+    method : ``merge.method``, or what suited
     threshold : of the segmentation; None where the method has no thresholds
     segmentation : as it is written, rules for dust included
-    fragments : what the watershed made: nothing absorbed, nothing merged
+    fragments : what the watershed (or each block alone) made: nothing absorbed, nothing merged
     at : threshold -> scores under the same rules, ascending; that of the segmentation is among them. Empty without thresholds
     """
 
@@ -39,29 +42,26 @@ class ChainScores:
     at: Mapping[Decimal, Scores]
 
     @property
-    def best_threshold(self) -> Decimal:
-        """Of all thresholds scored, the one of lowest VOI; the segmentation's where several are.
-
-        Raises ValueError where the method has no thresholds.
-        """
-        return min(self.at, key=lambda t: (self.at[t].voi, t != self.threshold))
+    def best_threshold(self) -> Decimal | None:
+        """Of all thresholds scored, the one of lowest VOI; the segmentation's where several are. None where there are none."""
+        return min(self.at, key=lambda t: (self.at[t].voi, t != self.threshold)) if self.at else None
 
     def as_dict(self) -> dict[str, Any]:
         """Flat and plain: what ``evaluate --json`` prints."""
-        pieces = self.fragments
+        pieces, best = self.fragments, self.best_threshold
         found = {
             **self.segmentation.to_dict(),
             "fragments_voi_split": pieces.voi_split,
             "fragments_voi_merge": pieces.voi_merge,
             "fragments_adapted_rand_error": pieces.adapted_rand_error,
         }
-        if self.threshold is None:
+        if best is None:
             return {**found, "method": self.method}
         return {
             **found,
             "threshold": str(self.threshold),
-            "best_threshold": str(self.best_threshold),
-            "best_voi": self.at[self.best_threshold].voi,
+            "best_threshold": str(best),
+            "best_voi": self.at[best].voi,
         }
 
 
@@ -71,6 +71,23 @@ def score_chain(chain: Chain) -> ChainScores:
     Exact at every threshold of ``evaluate.thresholds`` that the dendrogram holds, and at ``merge.threshold``: each is scored as
     it would be written, rules for dust included. A method without thresholds has one segmentation, and that is scored.
     """
+    found = _stitched_scores(chain) if chain.stitches else _graph_scores(chain)
+    write_json(
+        chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json",
+        {"format_version": FORMAT_VERSION, **found.as_dict()},
+    )
+    return found
+
+
+def _stitched_scores(chain: Chain) -> ChainScores:
+    zero = chain.configuration.evaluate.predicted_zero
+    labels = ContingencyStage(chain.contingency).total()
+    table = LookupTable.open(chain.pool.folder / LOOKUP)
+    joined = labels.relabelled(lambda ids: table.lookup(ids).astype(np.uint64))
+    return ChainScores(chain.merging, None, segmentation=score(joined, zero), fragments=score(labels, zero), at={})
+
+
+def _graph_scores(chain: Chain) -> ChainScores:
     settings, merge = chain.configuration.evaluate, chain.configuration.merge
     pool = PoolStage(chain.pool)
     basins = IdMap.read(chain.graph.folder / BASINS)
@@ -85,15 +102,10 @@ def score_chain(chain: Chain) -> ChainScores:
         settings.predicted_zero,
     )
     threshold = merge.threshold if pool.has_thresholds else None
-    found = ChainScores(
-        method=merge.method,
+    return ChainScores(
+        method=chain.merging,
         threshold=threshold,
         segmentation=at[threshold],
         fragments=score(provisional.relabelled(basins.lookup), settings.predicted_zero),
         at={t: scores for t, scores in at.items() if t is not None},
     )
-    write_json(
-        chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json",
-        {"format_version": FORMAT_VERSION, **found.as_dict()},
-    )
-    return found

@@ -62,22 +62,8 @@ class AffinityVolume(Volume):
             if start[axis] < box.stop[axis]:
                 edges = Box(start=start, end=box.stop)
                 at = edges.shifted(step)
-                out[i][edges.slices_in(box)] = self._as_uint8(stored[i][at.slices_in(held)], at)
+                out[i][edges.slices_in(box)] = affinities_as_uint8(stored[i][at.slices_in(held)], at, self.volume.uri)
         return out
-
-    def _as_uint8(self, stored: np.ndarray, box: Box) -> np.ndarray:
-        if stored.dtype == np.uint8:
-            return stored
-        # numba has no arithmetic on float16; float32 holds each of its values.
-        values = stored.astype(np.float32) if stored.dtype == np.float16 else stored
-        flat = np.ascontiguousarray(values).reshape(-1)
-        out = np.empty(flat.shape, np.uint8)
-        wrong = _round_to_uint8(flat, out)
-        if wrong >= 0:
-            raise VolumeError(
-                f"{self.volume.uri} holds the affinity {flat[wrong]} in {box} (zyx voxels): floats must lie within 0 and 1"
-            )
-        return out.reshape(stored.shape)
 
     def _write(self, box: Box, array: np.ndarray) -> None:
         raise VolumeError(f"{self.uri} is a view of affinities, for reading: write to the volume itself")
@@ -167,6 +153,28 @@ def _nearest(offsets: Sequence[Sequence[int]], volume: Volume) -> tuple[list[int
         channels.append(found[0])
         sides.append("destination" if given[found[0]] == before else "source")
     return channels, sides
+
+
+def affinities_as_uint8(stored: np.ndarray, box: Box, where: str) -> np.ndarray:
+    """Stored affinities as uint8, floats as round(255 a); ``box`` of the volume ``where`` is what they are, for the error.
+
+    Raises
+    ------
+    VolumeError
+        A float outside 0..1, NaN included.
+    """
+    if stored.dtype == np.uint8:
+        return stored
+    # numba has no arithmetic on float16; float32 holds each of its values.
+    values = stored.astype(np.float32) if stored.dtype == np.float16 else stored
+    flat = np.ascontiguousarray(values).reshape(-1)
+    out = np.empty(flat.shape, np.uint8)
+    wrong = _round_to_uint8(flat, out)
+    if wrong >= 0:
+        raise VolumeError(
+            f"{where} holds the affinity {flat[wrong]} in {box} (zyx voxels): floats must lie within 0 and 1"
+        )
+    return out.reshape(stored.shape)
 
 
 @kernel
