@@ -5,7 +5,8 @@
 Fragments by mutex watershed block by block (``ExtractFrags``), mean affinities of their edges into SQLite (``AffAgglom``),
 one mutex watershed on the whole graph (``GraphMWS``), and the relabelled volume (``Relabel``), all daisy tasks with as many
 workers as asked for. Prints what the run at the first threshold took as JSON; the lookup tables of the other thresholds are
-made afterwards, untimed.
+made afterwards, untimed. Its relabelling compiles in every worker, which counts (``stages_s`` shows it): a kernel of parallel
+threads that was loaded before does not work in the forks of daisy.
 """
 
 from __future__ import annotations
