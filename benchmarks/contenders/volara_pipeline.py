@@ -100,6 +100,7 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
             started = time.perf_counter()
             task.run_blockwise(multiprocessing=True)
             stages[task.task_type] = round(time.perf_counter() - started, 2)
+            _require_done(task)
     for threshold in others:
         merging(threshold).run_blockwise(multiprocessing=False)
     version = getattr(volara, "__version__", "")
@@ -109,6 +110,22 @@ def run(given: dict[str, Any]) -> dict[str, Any]:
         "stages_s": stages,
         "version": version,
     }
+
+
+def _require_done(task: Any) -> None:
+    """A run goes on, and says nothing, where blocks failed; each that is done leaves a chunk in the task's record.
+
+    Raises
+    ------
+    RuntimeError
+        Blocks are missing.
+    """
+    blocks = 1
+    for extent, size in zip(task.write_roi.shape, task.write_size, strict=True):
+        blocks *= -(-extent // size)
+    done = sum(path.is_file() for path in (task.block_ds / "c").rglob("*"))
+    if done != blocks:
+        raise RuntimeError(f"{task.task_type} did {done} of {blocks} blocks; its logs are in {task.meta_dir.parent}")
 
 
 if __name__ == "__main__":
