@@ -1,0 +1,1 @@
+"""Ways from affinities to a segmentation that `benchmarks.segmentation` compares: one a file."""

@@ -1,0 +1,155 @@
+"""What segment and merge cost against the size of the volume.
+
+    python -m benchmarks.scaling [--sizes 256x256x256 256x512x512 512x512x512] [--block 64] [--json] [--plot FILE.png]
+
+For each size, affinities of a phantom with mistakes are written block by block. Then a fresh process runs every stage from them
+to the written segmentation, on one thread and without a flow, after a tiny volume has loaded its kernels. CPU seconds and peak
+memory (above what it held before) are those of the stages alone. The exponents are the slopes of the best straight lines on
+logarithmic axes: 1 where a cost grows as the voxels do, 0 where it does not grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.phantom import Phantom
+from axonloom.volumes import create_volume
+from benchmarks.chain_alone import make_chain, run_stages
+from benchmarks.resources import Measured
+
+#: Of the volume on which kernels are loaded; two blocks, so that faces are joined too.
+WARM: Zyx = (32, 32, 64)
+
+
+def write_phantom(folder: Path, shape: Zyx, block: Zyx) -> None:
+    """Write ``affinities.zarr`` (uint8, (3, z, y, x)), block by block."""
+    phantom = Phantom(seed=3, shape=shape)
+    volume = create_volume(
+        str(folder / "affinities.zarr"),
+        shape=shape,
+        dtype=np.uint8,
+        channels=3,
+        chunk=block,
+        voxel_size=phantom.voxel_size,
+    )
+    for each in BlockGrid(Box.of_shape(shape), block):
+        volume.write(each.core, phantom.degraded_affinities(each.core))
+
+
+def run_here(folder: Path, block: Zyx) -> dict[str, Any]:
+    """The chain in this process: CPU seconds and peak bytes, in all and by stage."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        write_phantom(Path(name), WARM, (32, 32, 32))
+        for _ in run_stages(make_chain(Path(name), "affinities.zarr", (32, 32, 32))):
+            pass
+    stages: dict[str, dict[str, float]] = {}
+    running = run_stages(make_chain(folder, "affinities.zarr", block))
+    while True:
+        with Measured() as measured:
+            plan = next(running, None)
+        if plan is None:
+            break
+        found = stages.setdefault(plan.stage, {"cpu_s": 0.0, "peak_bytes": 0})
+        found["cpu_s"] = round(found["cpu_s"] + measured.cpu_s, 3)
+        found["peak_bytes"] = max(found["peak_bytes"], measured.peak_bytes)
+    return {
+        "cpu_s": round(sum(s["cpu_s"] for s in stages.values()), 3),
+        "peak_bytes": max(s["peak_bytes"] for s in stages.values()),
+        "stages": stages,
+    }
+
+
+def measure(shape: Zyx, block: Zyx, scratch: Path | None) -> dict[str, Any]:
+    """One size, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        write_phantom(Path(name), shape, block)
+        command = [sys.executable, "-m", "benchmarks.scaling", "--chain", name, "--block", str(block[0])]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return {"shape": list(shape), "voxels": int(np.prod(shape)), **json.loads(done.stdout.splitlines()[-1])}
+
+
+def exponent(voxels: Sequence[float], cost: Sequence[float]) -> float:
+    """The power of the number of voxels with which a cost grows, by least squares of the logarithms."""
+    return float(np.polyfit(np.log(voxels), np.log(np.maximum(cost, 1e-9)), 1)[0])
+
+
+def exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of CPU seconds, in all and by stage, and of peak memory."""
+    voxels = [row["voxels"] for row in rows]
+    found = {name: exponent(voxels, [row[name] for row in rows]) for name in ("cpu_s", "peak_bytes")}
+    for stage in rows[0]["stages"]:
+        found[f"cpu_s {stage}"] = exponent(voxels, [row["stages"][stage]["cpu_s"] for row in rows])
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+def plot(rows: Sequence[Mapping[str, Any]], slopes: Mapping[str, float], path: Path) -> None:
+    """CPU seconds by stage, and peak memory, against voxels, on logarithmic axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    time, memory = figure.subplots(1, 2)
+    megavoxels = [row["voxels"] / 1e6 for row in rows]
+    time.plot(megavoxels, [row["cpu_s"] for row in rows], "ko-", label=f"all ({slopes['cpu_s']:.2f})")
+    for stage in rows[0]["stages"]:
+        seconds = [row["stages"][stage]["cpu_s"] for row in rows]
+        time.plot(megavoxels, seconds, ".-", label=f"{stage} ({slopes[f'cpu_s {stage}']:.2f})")
+    memory.plot(megavoxels, [row["peak_bytes"] / 2**20 for row in rows], "ko-", label=f"{slopes['peak_bytes']:.2f}")
+    for axes, label in ((time, "CPU seconds"), (memory, "peak memory above the start, MiB")):
+        axes.set(xscale="log", yscale="log", xlabel="Mvox", ylabel=label)
+        axes.grid(True, which="both", alpha=0.3)
+        axes.legend(title="exponent", fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=["256x256x256", "256x256x512", "256x512x512"])
+    parser.add_argument("--block", type=int, default=64)
+    parser.add_argument(
+        "--scratch", type=Path, help="a folder on the disk to work on; the system's for temporary files"
+    )
+    parser.add_argument("--plot", type=Path, help="picture to write")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--chain", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    block = (args.block,) * 3
+    if args.chain is not None:
+        print(json.dumps(run_here(args.chain, block)))
+        return
+    if len(set(args.sizes)) < 2:
+        parser.error("an exponent needs two sizes at least, such as --sizes 256x256x256 256x512x512")
+    rows = []
+    for size in args.sizes:
+        z, y, x = map(int, size.split("x"))
+        row = measure((z, y, x), block, args.scratch)
+        rows.append(row)
+        if not args.json:
+            megavoxels = row["voxels"] / 1e6
+            print(
+                f"{size:>14}  {megavoxels:8.1f} Mvox  {row['cpu_s']:8.1f} CPU s  {megavoxels / row['cpu_s']:6.2f} Mvox / CPU s  "
+                f"{row['peak_bytes'] / 2**20:7.0f} MiB",
+                flush=True,
+            )
+    slopes = exponents(rows)
+    if args.plot is not None:
+        plot(rows, slopes, args.plot)
+    if args.json:
+        print(json.dumps({"sizes": rows, "exponents": slopes}, indent=1))
+    else:
+        print("exponents: " + ", ".join(f"{name} {value:.2f}" for name, value in slopes.items()))
+
+
+if __name__ == "__main__":
+    main()
