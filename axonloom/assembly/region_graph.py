@@ -30,6 +30,33 @@ class RegionGraph:
     edges: EdgeTable
     canonical: IdMap
 
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the fragments (int64, by position) each edge joins."""
+        a, b = (positions(self.fragments.ids, ends, "the graph") for ends in (self.edges.a, self.edges.b))
+        return a, b
+
+    def contracted(self, first: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> RegionGraph:
+        """The graph in which each fragment has become part of another, voxels and contacts added up.
+
+        Parameters
+        ----------
+        first : int64 (n,)
+            For each of the n fragments, by position, the first of those that are now one with it.
+        ends : of :meth:`ends`
+        """
+        ids = self.fragments.ids
+        stays = first == np.arange(len(ids))
+        # Numbers 0, 1, … sort faster than ids, and in the same order.
+        number = (np.cumsum(stays) - 1)[first].view(np.uint64)
+        edges = self.edges.between(number[ends[0]], number[ends[1]]).aggregated()
+        voxels = np.zeros(np.count_nonzero(stays), np.uint64)
+        np.add.at(voxels, number, self.fragments.voxels)
+        return RegionGraph(
+            ObjectTable(ids[stays], voxels),
+            edges.between(ids[stays][edges.a], ids[stays][edges.b]),
+            IdMap(self.canonical.ids, ids[first[positions(ids, self.canonical.targets, "the graph")]]),
+        )
+
 
 def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray, basins: IdMap | None = None) -> RegionGraph:
     """Join what the block faces cut.

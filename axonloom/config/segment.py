@@ -91,7 +91,7 @@ class SegmentSettings(Settings):
     absorb: int = Field(
         default=50,
         ge=0,
-        description="Voxels. Fragments of fewer join the neighbour of the highest mean affinity (not below low) before "
+        description="Voxels. Fragments of fewer join a neighbour over their strongest contact (not below low) before "
         "anything is scored for merging; 0: none do. Otherwise most fragments are specks in membranes. Method watershed only.",
     )
     smoothing: Decimal = Field(

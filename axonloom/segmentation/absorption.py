@@ -16,8 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from axonloom.assembly.edge_table import INDEX_BITS
-from axonloom.assembly.id_map import IdMap, positions
-from axonloom.assembly.object_table import ObjectTable
+from axonloom.assembly.id_map import positions
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.assembly.union_find import find
@@ -44,37 +43,19 @@ def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray
     RegionGraph
         A fragment's id is still the smallest of those that it is made of, and its statistics are their sums.
     """
-    ids, voxels, edges = graph.fragments.ids, graph.fragments.voxels, graph.edges
-    # Ends are numbers 0, 1, … of fragments in the order of their ids, so that looking one up is an index and no search.
-    a, b = (positions(ids, ends, "the graph") for ends in (edges.a, edges.b))
+    ids, voxels, best = graph.fragments.ids, graph.fragments.voxels, graph.edges.best
+    a, b = ends = graph.ends()
     small = voxels < smaller_than
-    able = np.flatnonzero(
-        (FULL_SCALE - (edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low) & (small[a] | small[b])
-    )
+    affinity = FULL_SCALE - (best >> np.uint64(INDEX_BITS)).view(np.int64)
+    able = np.flatnonzero((affinity >= low) & (small[a] | small[b]))
     if len(able) == 0:
         return graph
-    strongest_first = able[np.argsort(edges.best[able])]
+    strongest_first = able[np.argsort(best[able])]
     is_open = np.zeros(len(ids), np.bool_)
     if open_ids is not None:
         is_open[positions(ids, open_ids, "the graph")] = True
     first = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
-    stays = first == np.arange(len(ids))
-    number = (np.cumsum(stays) - 1)[first]
-    contracted = edges.between(number[a].view(np.uint64), number[b].view(np.uint64)).aggregated()
-    return RegionGraph(
-        ObjectTable(ids[stays], _added(voxels, number, np.count_nonzero(stays))),
-        contracted.between(ids[stays][contracted.a], ids[stays][contracted.b]),
-        IdMap(graph.canonical.ids, ids[first[positions(ids, graph.canonical.targets, "the graph")]]),
-    )
-
-
-@kernel
-def _added(values, number, n):
-    """The sums (uint64, (n,)) of the values of each number."""
-    sums = np.zeros(n, np.uint64)
-    for i in range(len(values)):
-        sums[number[i]] += values[i]
-    return sums
+    return graph.contracted(first, ends)
 
 
 @kernel

@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from axonloom.assembly.exact_fractions import compare
-from axonloom.assembly.id_map import IdMap, positions
-from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
 from axonloom.assembly.union_find import canonical_positions
@@ -42,45 +40,16 @@ def join_best_neighbours(graph: RegionGraph, smaller_than: int, lowest: Threshol
         ``lowest`` is not a number of 0..1.
     """
     floor = threshold_fraction(lowest) * FULL_SCALE
-    ids, voxels = graph.fragments.ids, graph.fragments.voxels
-    # Ends are numbers 0, 1, … of objects in the order of their ids, so that looking one up is an index and no search.
-    edges = graph.edges.between(*(_numbers(ids, ends) for ends in (graph.edges.a, graph.edges.b)))
-    joined = np.arange(len(ids))
     while True:
+        a, b = ends = graph.ends()
         # Sums, counts and keys stay below 2**63.
-        a, b, total, count, key = (
-            column.view(np.int64) for column in (edges.a, edges.b, edges.sum, edges.count, edges.key)
-        )
-        small = voxels < smaller_than
+        total, count, key = (column.view(np.int64) for column in (graph.edges.sum, graph.edges.count, graph.edges.key))
+        small = graph.fragments.voxels < smaller_than
         best = _best_edges(a, b, total, count, key, small, floor.numerator, floor.denominator)
         joins = best[best != NONE]
         if len(joins) == 0:
-            break
-        first = canonical_positions(len(ids), a[joins], b[joins])
-        stays = first == np.arange(len(ids))
-        number = (np.cumsum(stays) - 1)[first]
-        joined = number[joined]
-        ids, voxels = ids[stays], _added(voxels, number, np.count_nonzero(stays))
-        number = number.view(np.uint64)
-        edges = edges.between(number[a], number[b]).aggregated()
-    return RegionGraph(
-        ObjectTable(ids, voxels),
-        edges.between(ids[edges.a], ids[edges.b]),
-        IdMap(graph.canonical.ids, ids[joined[_numbers(graph.fragments.ids, graph.canonical.targets)]]),
-    )
-
-
-def _numbers(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return positions(ids, wanted, "the graph").view(np.uint64)
-
-
-@kernel
-def _added(values, number, n):
-    """The sums (uint64, (n,)) of the values of each number."""
-    sums = np.zeros(n, np.uint64)
-    for i in range(len(values)):
-        sums[number[i]] += values[i]
-    return sums
+            return graph
+        graph = graph.contracted(canonical_positions(len(small), a[joins], b[joins]), ends)
 
 
 @kernel
