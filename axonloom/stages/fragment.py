@@ -1,34 +1,30 @@
 """Affinities to fragments, block by block, with everything that joining and merging need later.
 
 A block writes its part of the fragments volume under provisional ids, and one table file each for its objects, its interior
-region-graph edges, its faces, and what small objects have become part of. No voxel is read again to join blocks: the faces carry what the neighbours need.
+region-graph edges, its faces, and what small objects have become part of. No voxel is read again to join blocks: the faces
+carry what the neighbours need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import threshold_to_uint8
 from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
-from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.geometry import Block, BlockGrid, Box, Zyx
 from axonloom.segmentation.absorption import absorb
 from axonloom.segmentation.fragments import block_fragments, halo
-from axonloom.stage import Stage, StageError, StagePlan
-from axonloom.stages.inputs import open_volume_input
-from axonloom.stages.stage_volume import ensure_volume
-from axonloom.volumes import Volume, open_volume
+from axonloom.stage import StagePlan
+from axonloom.stages.fragments_volume import FragmentsStage, objects_path
 
 
-class FragmentStage(Stage):
+class FragmentStage(FragmentsStage):
     name = "fragment"
     version = 2
     voxels_per_second = 8e6
@@ -51,12 +47,6 @@ class FragmentStage(Stage):
         StageError
             The mask's shape differs from the affinities'.
         """
-        inputs = {"affinities": affinities}
-        if mask is not None:
-            found = open_volume_input(mask, workspace).shape
-            if found != shape:
-                raise StageError(f"volumes.mask has {found} voxels (zyx), the affinities have {shape}: they must agree")
-            inputs["mask"] = mask
         smoothing = _smoothing(settings.smoothing)
         return StagePlan(
             stage=cls.name,
@@ -67,34 +57,9 @@ class FragmentStage(Stage):
                 "smoothing": smoothing,
                 "absorb": settings.absorb,
             },
-            inputs=inputs,
+            inputs=cls.inputs(affinities, shape, mask, workspace),
             grid=BlockGrid(Box.of_shape(shape), block, halo(smoothing)),
             workspace=workspace,
-        )
-
-    @cached_property
-    def affinities(self) -> Volume:
-        return open_volume_input(self.plan.inputs["affinities"], self.plan.workspace)
-
-    @cached_property
-    def mask(self) -> Volume | None:
-        given = self.plan.inputs.get("mask")
-        return open_volume_input(given, self.plan.workspace) if given is not None else None
-
-    @cached_property
-    def fragments(self) -> Volume:
-        return open_volume(str(self.plan.folder / "fragments.zarr"))
-
-    def prepare(self) -> None:
-        grid = self.plan.grid
-        ensure_volume(
-            self.plan.folder / "fragments.zarr",
-            shape=grid.region.shape,
-            dtype=np.uint64,
-            chunk=chunk_for_blocks(grid.shape, grid.region.shape),
-            voxel_size=self.affinities.voxel_size,
-            offset=self.affinities.offset,
-            attributes={"axonloom_fingerprint": self.plan.fingerprint},
         )
 
     def process(self, block: Block) -> Mapping[str, Any]:
@@ -106,7 +71,7 @@ class FragmentStage(Stage):
             self.plan.grid.region.shape,
             parameters["low"],
             parameters["high"],
-            mask=self.mask.read(block.read) != 0 if self.mask is not None else None,
+            mask=self.keep(block),
             smoothing=parameters["smoothing"],
         )
         self.fragments.write(block.core, found.labels)
@@ -130,13 +95,6 @@ class FragmentStage(Stage):
 
     def files(self, block: Block) -> list[Path]:
         return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, basins_path, faces_path)]
-
-    def stored(self, block: Block) -> tuple[Volume, Box]:
-        return self.fragments, block.core
-
-
-def objects_path(folder: Path, block: int) -> Path:
-    return folder / "objects" / f"{block:08d}.parquet"
 
 
 def edges_path(folder: Path, block: int) -> Path:

@@ -17,7 +17,8 @@ from axonloom.assembly.union_find import canonical_ids
 from axonloom.geometry import Block
 from axonloom.segmentation.absorption import absorb
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.fragment import basins_path, edges_path, objects_path
+from axonloom.stages.fragment import basins_path, edges_path
+from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.join import joins_path
 from axonloom.stages.whole import one_block

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,12 @@ import numpy as np
 from axonloom.assembly.halo_slabs import HaloSlabs, provisional_ids
 from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
-from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
-from axonloom.stage import Stage, StageError, StagePlan
-from axonloom.stages.fragment import objects_path
-from axonloom.stages.inputs import open_volume_input
-from axonloom.stages.stage_volume import ensure_volume
-from axonloom.volumes import Volume, open_volume
+from axonloom.geometry import Block, BlockGrid, Box, Zyx
+from axonloom.stage import StageError, StagePlan
+from axonloom.stages.fragments_volume import FragmentsStage, objects_path
 
 
-class LabelStage(Stage):
+class LabelStage(FragmentsStage):
     """What the methods that segment one block at a time share. What such a stage makes depends on the blocks."""
 
     version = 1
@@ -58,12 +54,7 @@ class LabelStage(Stage):
         StageError
             The mask's shape differs from the affinities', or neighbouring blocks would share no voxel.
         """
-        inputs = {"affinities": affinities}
-        if mask is not None:
-            found = open_volume_input(mask, workspace).shape
-            if found != shape:
-                raise StageError(f"volumes.mask has {found} voxels (zyx), the affinities have {shape}: they must agree")
-            inputs["mask"] = mask
+        inputs = cls.inputs(affinities, shape, mask, workspace)
         grid = BlockGrid(Box.of_shape(shape), block, cls.halo(settings))
         for axis, name in enumerate("zyx"):
             if grid.counts[axis] > 1 and grid.halo[axis] == 0:
@@ -80,37 +71,10 @@ class LabelStage(Stage):
             workspace=workspace,
         )
 
-    @cached_property
-    def affinities(self) -> Volume:
-        return open_volume_input(self.plan.inputs["affinities"], self.plan.workspace)
-
-    @cached_property
-    def mask(self) -> Volume | None:
-        given = self.plan.inputs.get("mask")
-        return open_volume_input(given, self.plan.workspace) if given is not None else None
-
-    @cached_property
-    def fragments(self) -> Volume:
-        return open_volume(str(self.plan.folder / "fragments.zarr"))
-
-    def prepare(self) -> None:
-        grid = self.plan.grid
-        ensure_volume(
-            self.plan.folder / "fragments.zarr",
-            shape=grid.region.shape,
-            dtype=np.uint64,
-            chunk=chunk_for_blocks(grid.shape, grid.region.shape),
-            voxel_size=self.affinities.voxel_size,
-            offset=self.affinities.offset,
-            attributes={"axonloom_fingerprint": self.plan.fingerprint},
-        )
-
     def process(self, block: Block) -> Mapping[str, Any]:
         grid = self.plan.grid
-        mask = self.mask.read(block.read) != 0 if self.mask is not None else None
-        ids, objects = provisional_ids(
-            self.labels(self.affinities.read(block.read), mask), block.read, block.core, grid.region.shape
-        )
+        labels = self.labels(self.affinities.read(block.read), self.keep(block))
+        ids, objects = provisional_ids(labels, block.read, block.core, grid.region.shape)
         core = np.ascontiguousarray(ids[block.core.slices_in(block.read)])
         self.fragments.write(block.core, core)
         self.fragments.sync(block.core)
@@ -120,9 +84,6 @@ class LabelStage(Stage):
 
     def files(self, block: Block) -> list[Path]:
         return [place(self.plan.folder, block.index) for place in (objects_path, slabs_path)]
-
-    def stored(self, block: Block) -> tuple[Volume, Box]:
-        return self.fragments, block.core
 
 
 def slabs_path(folder: Path, block: int) -> Path:

@@ -16,7 +16,7 @@ from axonloom.assembly.union_find import canonical_ids
 from axonloom.config.merge import OverlapSettings
 from axonloom.geometry import Block
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.fragment import objects_path
+from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.overlap import overlaps_path
 from axonloom.stages.pool import LOOKUP

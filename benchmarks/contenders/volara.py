@@ -102,9 +102,9 @@ def _write_near_and_far(job: Job, path: Path) -> None:
     for z in range(0, nz, job.blocks[0]):
         lead = min(z, FAR)
         stop = min(z + job.blocks[0], nz)
-        values = near.read(Box((z - lead, 0, 0), (stop, ny, nx)))
+        values = near.read(Box(start=(z - lead, 0, 0), end=(stop, ny, nx)))
         both = np.concatenate([values, farther(values, FAR)])
-        out.write(Box((z, 0, 0), (stop, ny, nx)), both[:, lead:])
+        out.write(Box(start=(z, 0, 0), end=(stop, ny, nx)), both[:, lead:])
 
 
 def _merged(fragments: ContingencyTable, lookup: Path) -> ContingencyTable:
