@@ -20,7 +20,7 @@ DENDROGRAM = "dendrogram.parquet"
 class AgglomerateStage(Stage):
     name = "agglomerate"
     version = 1
-    bytes_read, bytes_written, memory = 4.5, 1.1, 130.0
+    bytes_read, bytes_written, memory = 0.3, 0.1, 10.0
 
     @classmethod
     def planned(cls, graph: StagePlan, lowest: Decimal) -> StagePlan:

@@ -28,7 +28,7 @@ class FragmentStage(FragmentsStage):
     name = "fragment"
     version = 2
     voxels_per_second = 8e6
-    bytes_read, bytes_written, memory = 3.0, 7.0, 24.0
+    bytes_read, bytes_written, memory = 3.0, 2.0, 32.0
 
     @classmethod
     def planned(

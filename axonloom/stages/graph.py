@@ -33,7 +33,7 @@ class GraphStage(Stage):
 
     name = "graph"
     version = 3
-    bytes_read, bytes_written, memory = 7.0, 4.5, 130.0
+    bytes_read, bytes_written, memory = 1.7, 0.5, 40.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, join: StagePlan) -> StagePlan:

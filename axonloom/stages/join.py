@@ -25,7 +25,7 @@ class JoinStage(Stage):
     name = "join"
     version = 2
     voxels_per_second = 5e7
-    bytes_read, bytes_written, memory = 2.0, 1.0, 8.0
+    bytes_read, bytes_written, memory = 1.0, 0.1, 8.0
 
     @classmethod
     def planned(cls, fragment: StagePlan) -> StagePlan:

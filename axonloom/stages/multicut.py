@@ -26,7 +26,7 @@ class MulticutStage(Stage):
 
     name = "multicut"
     version = 1
-    bytes_read, bytes_written, memory = 4.5, 0.3, 130.0
+    bytes_read, bytes_written, memory = 0.3, 0.1, 10.0
 
     @classmethod
     def planned(cls, graph: StagePlan, settings: MulticutSettings) -> StagePlan:

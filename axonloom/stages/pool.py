@@ -32,7 +32,7 @@ class PoolStage(Stage):
 
     name = "pool"
     version = 1
-    bytes_read, bytes_written, memory = 2.2, 1.2, 50.0
+    bytes_read, bytes_written, memory = 0.6, 0.7, 15.0
 
     @classmethod
     def planned(cls, graph: StagePlan, merged: StagePlan, settings: MergeSettings) -> StagePlan:
