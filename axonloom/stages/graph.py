@@ -64,7 +64,11 @@ class GraphStage(Stage):
         graph.fragments.write(self.plan.folder / FRAGMENTS)
         graph.edges.write(self.plan.folder / EDGES)
         graph.canonical.write(self.plan.folder / CANONICAL)
-        return {"basins": len(np.unique(whole.targets)), "fragments": len(graph.fragments), "edges": len(graph.edges)}
+        return {
+            "basins": int(np.count_nonzero(whole.targets == whole.ids)),
+            "fragments": len(graph.fragments),
+            "edges": len(graph.edges),
+        }
 
     def files(self, block: Block) -> list[Path]:
         return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL, BASINS)]
