@@ -54,10 +54,14 @@ def _volumes(chain: Chain) -> dict[str, dict[str, object]]:
     opened = {name: open_configured(settings) for name, settings in given.items() if settings is not None}
     segmented = "image" if volumes.affinities is None else "affinities"
     for name, volume in opened.items():
+        if name == "labels" and volume.channels is not None:
+            raise ConfigurationError(
+                f"volumes.labels ({volume.uri}) has {volume.channels} channels: labels are one object id a voxel (z, y, x)"
+            )
         # Images may be there for training only, of another place than given affinities.
         if name in ("labels", "mask") and segmented in opened and volume.shape != opened[segmented].shape:
             raise ConfigurationError(
                 f"volumes.{name} has {volume.shape} voxels (zyx), volumes.{segmented} has {opened[segmented].shape}: they must "
-                f"agree; volumes.{name}.region can cut the {name}"
+                f"agree; volumes.{name}.region and volumes.{segmented}.region can cut them"
             )
     return {name: volume.describe() for name, volume in opened.items()}

@@ -42,7 +42,8 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                 if done == total:
                     told.add(k)
                     if not console.is_terminal:
-                        console.print(f"{title(plan)}: {total} blocks done{' at ' + rate if rate else ''}")
+                        how = f" at {rate}" if rate else " before" if before == total else ""
+                        console.print(f"{title(plan)}: {total} blocks done{how}")
             if ending:
                 return
             # A large ledger takes time to read: looking must stay a small share of the work.

@@ -8,6 +8,7 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.stages.layer_stage import current_state
 from axonloom.stages.scores import score_chain
 from tasks.job import as_job
 from tasks.run_stage import run_stage
@@ -26,4 +27,9 @@ def evaluate(configuration: Configuration) -> dict[str, Any]:
         run_stage(chain.contingency, workers, configuration.failures)
     scores = score_chain(chain)
     show_scores(chain, scores)
-    return scores.as_dict()
+    found = scores.as_dict()
+    if len(current_state(chain.apply).done) < len(chain.apply.grid):
+        found["layer"] = (
+            f"{chain.layer} holds another segmentation than the one scored, or none: `axonloom apply` with these settings writes it"
+        )
+    return found

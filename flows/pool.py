@@ -29,4 +29,9 @@ def pool(configuration: Configuration) -> dict[str, Any]:
         found["merge.threshold"] = (
             "of no effect: a multicut is one partition, found by a heuristic, and has no thresholds"
         )
+    if chain.stitches:
+        found["merge.threshold"] = (
+            f"of no effect: blocks were segmented alone by {configuration.segment.method} and joined by overlap, approximately at "
+            "seams"
+        )
     return found

@@ -80,7 +80,10 @@ class SegmentationLayer:
                 f"{self.folder} was made from another workspace than {workspace}: name another volumes.segmentation.path, "
                 "or move it away"
             )
-        return f"{self.folder} holds the segmentation of other parameters ({marker[FINGERPRINT][:16]}); it is replaced"
+        return (
+            f"{self.folder} holds the segmentation of other parameters ({marker[FINGERPRINT][:16]}); it is replaced (to keep "
+            "both, give each a volumes.segmentation.path of its own)"
+        )
 
     def create(
         self,

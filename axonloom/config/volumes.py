@@ -61,6 +61,13 @@ class AffinitySettings(VolumeSettings):
         "v + offset. Only nearest neighbours are used, except by segment.method mutex.",
     )
 
+    @model_validator(mode="after")
+    def _offsets_lead_elsewhere(self) -> AffinitySettings:
+        for channel, offset in enumerate(self.offsets or ()):
+            if offset == (0, 0, 0):
+                raise ValueError(f"the offset of channel {channel} is (0, 0, 0), which joins a voxel to itself")
+        return self
+
 
 class SegmentationSettings(Settings):
     """The segmentation to write."""

@@ -29,7 +29,7 @@ class ContingencyStage(Stage):
         if volume.shape != fragment.grid.region.shape:
             raise StageError(
                 f"volumes.labels has {volume.shape} voxels (zyx), the segmentation has {fragment.grid.region.shape}: they "
-                "must agree; volumes.labels.region can cut the labels"
+                "must agree; volumes.labels.region can cut the labels, and the region of the image or affinities what is segmented"
             )
         return StagePlan(
             stage=cls.name,

@@ -34,3 +34,12 @@ def test_reconstruct_merges_by_multicut_and_scores_the_one_segmentation(prefect_
     assert "agglomerate" not in stages
     assert all(state.done for state in stages.values())
     assert not (tmp_path / "work" / "agglomerate").exists()
+
+    # Scored anew at a threshold that nothing has written: the scores say so.
+    from flows.evaluate import evaluate
+    from flows.pool import pool
+
+    assert "layer" not in results
+    other = load_configuration(tmp_path / "work.yaml", ["merge.method=agglomerate"])
+    pool(other)
+    assert "holds another segmentation" in evaluate(other)["layer"]
