@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
+from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.geometry import Zyx
@@ -42,6 +43,13 @@ class Face:
     selects: np.ndarray
     affinity: np.ndarray | None
 
+    def relabelled(self, ids: IdMap) -> Face:
+        """The face under other ids; background stays."""
+        labels = np.zeros_like(self.labels)
+        foreground = self.labels != 0
+        labels[foreground] = ids.lookup(self.labels[foreground])
+        return replace(self, labels=labels)
+
 
 @dataclass(frozen=True)
 class BlockFaces:
@@ -55,6 +63,11 @@ class BlockFaces:
         planes = [face.labels.ravel() for face in (*self.low, *self.high) if face is not None]
         found = np.unique(np.concatenate([np.zeros(0, np.uint64), *planes]))
         return found[found != 0]
+
+    def relabelled(self, ids: IdMap) -> BlockFaces:
+        """The faces under other ids; background stays."""
+        low, high = ([f and f.relabelled(ids) for f in faces] for faces in (self.low, self.high))
+        return BlockFaces((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def write(self, path: Path) -> None:
         """Write all faces to one small file, atomically."""

@@ -154,7 +154,7 @@ def relabel(labels: np.ndarray, table: LookupTable) -> np.ndarray:
     UnknownIdError
         Names an id that the table lacks.
     """
-    blocks = np.ascontiguousarray(labels, np.uint64)
+    blocks = np.ascontiguousarray(labels, labels.dtype if labels.dtype in (np.uint32, np.uint64) else np.uint64)
     blocks = blocks if blocks.ndim == 3 else blocks.reshape(1, 1, -1)
     out = np.empty(blocks.shape, table.dtype)
     missing = _relabel(blocks, table.ids, table.segments, out)
@@ -183,16 +183,17 @@ def _relabel(labels, ids, segments, out):
     for z in range(depth):
         for y in range(height):
             for x in range(width):
-                label = labels[z, y, x]
-                if label == zero:
+                here = labels[z, y, x]
+                if here == 0:
                     out[z, y, x] = 0
-                elif x > 0 and labels[z, y, x - 1] == label:
+                elif x > 0 and labels[z, y, x - 1] == here:
                     out[z, y, x] = out[z, y, x - 1]
-                elif y > 0 and labels[z, y - 1, x] == label:
+                elif y > 0 and labels[z, y - 1, x] == here:
                     out[z, y, x] = out[z, y - 1, x]
-                elif z > 0 and labels[z - 1, y, x] == label:
+                elif z > 0 and labels[z - 1, y, x] == here:
                     out[z, y, x] = out[z - 1, y, x]
                 else:
+                    label = np.uint64(here)
                     slot = _slot_of(known, label, bits)
                     if known[slot] == zero:
                         at = np.searchsorted(ids, label)

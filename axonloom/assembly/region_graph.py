@@ -58,7 +58,7 @@ class RegionGraph:
         )
 
 
-def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray, basins: IdMap | None = None) -> RegionGraph:
+def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> RegionGraph:
     """Join what the block faces cut.
 
     Parameters
@@ -69,16 +69,10 @@ def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray, basins: 
         The interior edges of all blocks and the contacts across all faces, concatenated.
     joins : uint64 (n, 2)
         The joins across all faces, concatenated.
-    basins : IdMap, optional
-        What each provisional id has become part of within its block, where not all are still objects; edges and joins may
-        name either.
     """
-    if basins is None:
-        basins = IdMap(objects.ids, objects.ids)
-    joined = canonical_ids(objects.ids, basins.lookup(joins))
-    canonical = IdMap(basins.ids, joined[positions(objects.ids, basins.targets, "the objects of all blocks")])
+    canonical = IdMap(objects.ids, canonical_ids(objects.ids, joins))
     return RegionGraph(
-        fragments=ObjectTable.summed(joined, objects.voxels),
+        fragments=ObjectTable.summed(canonical.targets, objects.voxels),
         edges=edges.relabelled(canonical.ids, canonical.targets).aggregated(),
         canonical=canonical,
     )

@@ -16,11 +16,12 @@ from __future__ import annotations
 import numpy as np
 
 from axonloom.assembly.edge_table import INDEX_BITS
-from axonloom.assembly.id_map import positions
+from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.assembly.union_find import find
 from axonloom.kernel import kernel
+from axonloom.segmentation.fragments import BlockFragments
 
 
 def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray | None = None) -> RegionGraph:
@@ -56,6 +57,23 @@ def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray
         is_open[positions(ids, open_ids, "the graph")] = True
     first = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
     return graph.contracted(first, ends)
+
+
+def absorb_in_block(block: BlockFragments, smaller_than: int, low: int) -> BlockFragments:
+    """The fragments of one block, of which as many have been absorbed as the rest of the volume cannot change.
+
+    The parameters are those of :func:`absorb`, which does what is left on the graph of the whole volume.
+    """
+    given = RegionGraph(block.objects, block.edges, IdMap(block.objects.ids, block.objects.ids))
+    graph = absorb(given, smaller_than, low, open_ids=block.faces.ids())
+    return BlockFragments(
+        core=block.core,
+        numbers=block.numbers,
+        ids=np.concatenate([block.ids[:1], graph.canonical.targets]),
+        objects=graph.fragments,
+        edges=graph.edges,
+        faces=block.faces.relabelled(graph.canonical),
+    )
 
 
 @kernel

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import BlockFaces, Face
@@ -40,9 +41,11 @@ class BlockFragments:
     ----------
     core : Box
         The voxels that it owns.
-    labels : uint64 (z, y, x)
-        Provisional ids of the core's voxels: 1 + the smallest linear index, in the stored volume, of the fragment's part
-        within this core. 0 is background.
+    numbers : uint32 (z, y, x)
+        The core's fragments as the watershed made them, numbered 1..n in raster order; 0 is background.
+    ids : uint64 (n + 1,)
+        The provisional id of each number: 1 + the smallest linear index, in the stored volume, of the fragment's part within
+        this core. ``ids[0]`` is 0. Fragments that have been absorbed share an id.
     objects : ObjectTable
         The ids and how many of the core's voxels each has.
     edges : EdgeTable
@@ -52,10 +55,15 @@ class BlockFragments:
     """
 
     core: Box
-    labels: np.ndarray
+    numbers: np.ndarray
+    ids: np.ndarray
     objects: ObjectTable
     edges: EdgeTable
     faces: BlockFaces
+
+    def labels(self, dtype: DTypeLike = np.uint64) -> np.ndarray:
+        """The provisional id of each voxel of the core (z, y, x), in an integer type that holds the volume's voxel count."""
+        return self.ids.astype(dtype)[self.numbers]
 
 
 def halo(smoothing: Sigma | None = None) -> Zyx:
@@ -126,19 +134,16 @@ def block_fragments(
         rows,
         choices,
     )
-    compact, n = _unite(choices)
-    labels = np.empty(core.shape, np.uint64)
-    ids, voxels = _number(
-        choices, compact, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64), labels
-    )
+    numbers, n = _unite(choices)
+    ids, voxels = _number(choices, numbers, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64))
+    raw = affinities[(slice(None), *core.slices_in(read))]
     return BlockFragments(
         core=core,
-        labels=labels,
+        numbers=numbers,
+        ids=ids,
         objects=ObjectTable(ids[1:], voxels[1:]),
-        edges=interior_edges(compact, ids, affinities, read, core, volume_shape),
-        faces=_faces(
-            labels, choices, affinities[(slice(None), *core.slices_in(read))], core, at_low_edge, at_high_edge
-        ),
+        edges=interior_edges(numbers, ids, affinities, read, core, volume_shape),
+        faces=_faces(numbers, ids, choices, raw, core, at_low_edge, at_high_edge),
     )
 
 
@@ -319,16 +324,16 @@ def _unite(choices):
 
 
 @kernel
-def _number(choices, parents, n, origin, volume_shape, labels):
+def _number(choices, parents, n, origin, volume_shape):
     """Turn parents into numbers 1..n in raster order, in place: a parent precedes its child, and so has its number already.
 
-    Fills ``labels`` with global ids; returns the ids and voxel counts by number, with a row 0 for the background.
+    Returns the global ids and voxel counts by number, with a row 0 for the background.
     """
     depth, height, width = choices.shape
     ids = np.zeros(n + 1, np.uint64)
     voxels = np.zeros(n + 1, np.uint64)
     numbers = parents.ravel()
-    chosen, out = choices.ravel(), labels.ravel()
+    chosen = choices.ravel()
     found = 0
     i = -1
     for z in range(depth):
@@ -338,7 +343,6 @@ def _number(choices, parents, n, origin, volume_shape, labels):
                 i += 1
                 if chosen[i] == 0:
                     numbers[i] = 0
-                    out[i] = 0
                     continue
                 parent = np.int64(numbers[i])
                 if parent == i:
@@ -349,12 +353,12 @@ def _number(choices, parents, n, origin, volume_shape, labels):
                     number = numbers[parent]
                 numbers[i] = number
                 voxels[number] += np.uint64(1)
-                out[i] = ids[number]
     return ids, voxels
 
 
 def _faces(
-    labels: np.ndarray,
+    numbers: np.ndarray,
+    ids: np.ndarray,
     choices: np.ndarray,
     raw: np.ndarray,
     core: Box,
@@ -364,7 +368,7 @@ def _faces(
     low: list[Face | None] = []
     high: list[Face | None] = []
     for axis in range(3):
-        first, last = np.take(labels, 0, axis), np.take(labels, -1, axis)
+        first, last = (ids[np.take(numbers, plane, axis)] for plane in (0, -1))
         low.append(
             None
             if at_low_edge[axis]

@@ -1,8 +1,7 @@
 """Affinities to fragments, block by block, with everything that joining and merging need later.
 
 A block writes its part of the fragments volume under provisional ids, and one table file each for its objects, its interior
-region-graph edges, its faces, and what small objects have become part of. No voxel is read again to join blocks: the faces
-carry what the neighbours need.
+region-graph edges and its faces. No voxel is read again to join blocks: the faces carry what the neighbours need.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from axonloom.assembly.id_map import IdMap
-from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import threshold_to_uint8
 from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
-from axonloom.segmentation.absorption import absorb
+from axonloom.segmentation.absorption import absorb_in_block
 from axonloom.segmentation.fragments import block_fragments, halo
 from axonloom.stage import StagePlan
 from axonloom.stages.fragments_volume import FragmentsStage, objects_path
@@ -26,7 +23,7 @@ from axonloom.stages.fragments_volume import FragmentsStage, objects_path
 
 class FragmentStage(FragmentsStage):
     name = "fragment"
-    version = 2
+    version = 3
     voxels_per_second = 8e6
     bytes_read, bytes_written, memory = 3.0, 2.0, 32.0
 
@@ -74,36 +71,26 @@ class FragmentStage(FragmentsStage):
             mask=self.keep(block),
             smoothing=parameters["smoothing"],
         )
-        self.fragments.write(block.core, found.labels)
+        kept = absorb_in_block(found, parameters["absorb"], parameters["low"])
+        labels = kept.labels(self.fragments.dtype)
+        self.fragments.write(block.core, labels)
         self.fragments.sync(block.core)
-        graph = absorb(
-            RegionGraph(found.objects, found.edges, IdMap(found.objects.ids, found.objects.ids)),
-            parameters["absorb"],
-            parameters["low"],
-            open_ids=found.faces.ids(),
-        )
-        graph.fragments.write(objects_path(self.plan.folder, block.index))
-        graph.edges.write(edges_path(self.plan.folder, block.index))
-        graph.canonical.write(basins_path(self.plan.folder, block.index))
-        found.faces.write(faces_path(self.plan.folder, block.index))
+        kept.objects.write(objects_path(self.plan.folder, block.index))
+        kept.edges.write(edges_path(self.plan.folder, block.index))
+        kept.faces.write(faces_path(self.plan.folder, block.index))
         return {
             "basins": len(found.objects),
-            "fragments": len(graph.fragments),
-            "edges": len(graph.edges),
-            "voxels_crc32": voxels_checksum(found.labels),
+            "fragments": len(kept.objects),
+            "edges": len(kept.edges),
+            "voxels_crc32": voxels_checksum(labels),
         }
 
     def files(self, block: Block) -> list[Path]:
-        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, basins_path, faces_path)]
+        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, faces_path)]
 
 
 def edges_path(folder: Path, block: int) -> Path:
     return folder / "edges" / f"{block:08d}.parquet"
-
-
-def basins_path(folder: Path, block: int) -> Path:
-    """What each id in the block's voxels has become part of within the block (:class:`IdMap`)."""
-    return folder / "basins" / f"{block:08d}.parquet"
 
 
 def faces_path(folder: Path, block: int) -> Path:

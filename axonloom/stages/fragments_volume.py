@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,8 @@ class FragmentsStage(Stage):
         ensure_volume(
             self.plan.folder / "fragments.zarr",
             shape=grid.region.shape,
-            dtype=np.uint64,
+            # Ids are voxel numbers, so half the bytes will do for most volumes.
+            dtype=np.uint32 if math.prod(grid.region.shape) < 2**32 else np.uint64,
             chunk=chunk_for_blocks(grid.shape, grid.region.shape),
             voxel_size=self.affinities.voxel_size,
             offset=self.affinities.offset,

@@ -9,30 +9,26 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.join_table import read_joins
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import assemble
-from axonloom.assembly.union_find import canonical_ids
 from axonloom.geometry import Block
 from axonloom.segmentation.absorption import absorb
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.fragment import basins_path, edges_path
+from axonloom.stages.fragment import edges_path
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.join import joins_path
 from axonloom.stages.whole import one_block
 
 FRAGMENTS, EDGES, CANONICAL = "fragments.parquet", "edges.parquet", "canonical.parquet"
-#: As CANONICAL, before any fragment was absorbed: what the watershed alone made, for scoring it.
-BASINS = "basins.parquet"
 
 
 class GraphStage(Stage):
     """Writes the fragments (canonical id, voxels), the edges, and the table from provisional to canonical ids."""
 
     name = "graph"
-    version = 3
+    version = 4
     bytes_read, bytes_written, memory = 1.7, 0.5, 40.0
 
     @classmethod
@@ -50,25 +46,16 @@ class GraphStage(Stage):
         fragment = stage_folder(self.plan.inputs["fragments"], self.plan.workspace)
         join = stage_folder(self.plan.inputs["joins"], self.plan.workspace)
         blocks = range(len(StagePlan.load(fragment).grid))
-        basins = IdMap.concatenate([IdMap.read(basins_path(fragment, b)) for b in blocks])
-        joins = np.concatenate([read_joins(joins_path(join, b)) for b in blocks])
-        whole = IdMap(basins.ids, canonical_ids(basins.ids, joins))
-        whole.write(self.plan.folder / BASINS)
         graph = assemble(
             ObjectTable.concatenate([ObjectTable.read(objects_path(fragment, b)) for b in blocks]),
             EdgeTable.concatenate([EdgeTable.read(edges_path(f, b)) for b in blocks for f in (fragment, join)]),
-            joins,
-            basins,
+            np.concatenate([read_joins(joins_path(join, b)) for b in blocks]),
         )
         graph = absorb(graph, self.plan.parameters["absorb"], self.plan.parameters["low"])
         graph.fragments.write(self.plan.folder / FRAGMENTS)
         graph.edges.write(self.plan.folder / EDGES)
         graph.canonical.write(self.plan.folder / CANONICAL)
-        return {
-            "basins": int(np.count_nonzero(whole.targets == whole.ids)),
-            "fragments": len(graph.fragments),
-            "edges": len(graph.edges),
-        }
+        return {"fragments": len(graph.fragments), "edges": len(graph.edges)}
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL, BASINS)]
+        return [self.plan.folder / name for name in (FRAGMENTS, EDGES, CANONICAL)]

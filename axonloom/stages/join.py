@@ -23,7 +23,7 @@ from axonloom.stages.inputs import stage_folder, stage_input
 
 class JoinStage(Stage):
     name = "join"
-    version = 2
+    version = 3
     voxels_per_second = 5e7
     bytes_read, bytes_written, memory = 1.0, 0.1, 8.0
 

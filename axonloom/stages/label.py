@@ -21,7 +21,7 @@ from axonloom.stages.fragments_volume import FragmentsStage, objects_path
 class LabelStage(FragmentsStage):
     """What the methods that segment one block at a time share. What such a stage makes depends on the blocks."""
 
-    version = 1
+    version = 2
 
     @classmethod
     @abstractmethod
@@ -75,7 +75,7 @@ class LabelStage(FragmentsStage):
         grid = self.plan.grid
         labels = self.labels(self.affinities.read(block.read), self.keep(block))
         ids, objects = provisional_ids(labels, block.read, block.core, grid.region.shape)
-        core = np.ascontiguousarray(ids[block.core.slices_in(block.read)])
+        core = ids[block.core.slices_in(block.read)].astype(self.fragments.dtype)
         self.fragments.write(block.core, core)
         self.fragments.sync(block.core)
         objects.write(objects_path(self.plan.folder, block.index))

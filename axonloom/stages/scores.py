@@ -16,7 +16,6 @@ from axonloom.durable import write_json
 from axonloom.evaluation.report import Scores, score
 from axonloom.evaluation.thresholds import score_thresholds
 from axonloom.stages.contingency import ContingencyStage
-from axonloom.stages.graph import BASINS
 from axonloom.stages.pool import LOOKUP, PoolStage
 
 FORMAT_VERSION = 1
@@ -31,7 +30,7 @@ class ChainScores:
     method : ``merge.method``, or what suited
     threshold : of the segmentation; None where the method has no thresholds
     segmentation : as it is written, rules for dust included
-    fragments : what the watershed (or each block alone) made: nothing absorbed, nothing merged
+    fragments : what is merged: the fragments of the region graph, or the labels of each block alone
     at : threshold -> scores under the same rules, ascending; that of the segmentation is among them. Empty without thresholds
     """
 
@@ -90,13 +89,12 @@ def _stitched_scores(chain: Chain) -> ChainScores:
 def _graph_scores(chain: Chain) -> ChainScores:
     settings, merge = chain.configuration.evaluate, chain.configuration.merge
     pool = PoolStage(chain.pool)
-    basins = IdMap.read(chain.graph.folder / BASINS)
-    provisional = ContingencyStage(chain.contingency).total()
+    labels = ContingencyStage(chain.contingency).total().relabelled(pool.canonical.lookup)
     thresholds: Sequence[Decimal | None] = [None]
     if pool.has_thresholds:
         thresholds = sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)})
     at = score_thresholds(
-        provisional.relabelled(pool.canonical.lookup),
+        labels,
         thresholds,
         lambda t: IdMap(pool.fragments.ids, pool.segments(t)).lookup,
         settings.predicted_zero,
@@ -106,6 +104,6 @@ def _graph_scores(chain: Chain) -> ChainScores:
         method=chain.merging,
         threshold=threshold,
         segmentation=at[threshold],
-        fragments=score(provisional.relabelled(basins.lookup), settings.predicted_zero),
+        fragments=score(labels, settings.predicted_zero),
         at={t: scores for t, scores in at.items() if t is not None},
     )

@@ -9,12 +9,11 @@ import numpy as np
 
 from axonloom.assembly.edge_table import COLUMNS, EdgeTable
 from axonloom.assembly.faces import face_contacts
-from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import LookupTable, pool, relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.geometry import BlockGrid, Box
-from axonloom.segmentation.absorption import absorb
+from axonloom.segmentation.absorption import absorb, absorb_in_block
 from axonloom.segmentation.agglomeration import agglomerate
 from axonloom.segmentation.fragments import block_fragments, halo
 
@@ -52,10 +51,10 @@ def segment(
     shape = affinities.shape[1:]
     grid = BlockGrid(Box.of_shape(shape), tuple(block), halo(smoothing))  # type: ignore[arg-type]
     labels = np.zeros(shape, np.uint64)
-    done, settled = {}, {}
+    done = {}
     for index in rng.permutation(len(grid)):
         b = grid.block(int(index))
-        done[b.index] = block_fragments(
+        found = block_fragments(
             affinities[(slice(None), *b.read.slices)],
             b.read,
             b.core,
@@ -65,11 +64,9 @@ def segment(
             None if mask is None else mask[b.read.slices],
             smoothing,  # type: ignore[arg-type]
         )
-        labels[b.core.slices] = done[b.index].labels
-        found = done[b.index]
-        own = RegionGraph(found.objects, found.edges, IdMap(found.objects.ids, found.objects.ids))
-        settled[b.index] = absorb(own, absorbing, low, found.faces.ids())
-    edges = [r.edges for r in settled.values()]
+        done[b.index] = absorb_in_block(found, absorbing, low)
+        labels[b.core.slices] = done[b.index].labels()
+    edges = [block.edges for block in done.values()]
     joins = [np.zeros((0, 2), np.uint64)]
     for index, axis in rng.permutation([(i, a) for i in done for a in range(3)]):
         below = grid.neighbour_below(int(index), int(axis))
@@ -81,10 +78,9 @@ def segment(
             edges.append(contacts)
             joins.append(joined)
     graph = assemble(
-        ObjectTable.concatenate([r.fragments for r in settled.values()]),
+        ObjectTable.concatenate([block.objects for block in done.values()]),
         EdgeTable.concatenate(edges),
         np.concatenate(joins),
-        IdMap.concatenate([r.canonical for r in settled.values()]),
     )
     return Result(labels, absorb(graph, absorbing, low))
 

@@ -141,7 +141,7 @@ def test_region_inside_a_volume_is_segmented_as_if_alone():
     )
     linear = np.zeros(region.voxels + 1, np.uint64)
     linear[1:] = 1 + np.arange(990).reshape(9, 10, 11)[region.slices].ravel()
-    np.testing.assert_array_equal(inside.labels, linear[alone.labels])
+    np.testing.assert_array_equal(inside.labels(), linear[alone.labels()])
     np.testing.assert_array_equal(inside.edges.a, linear[alone.edges.a])
     np.testing.assert_array_equal(inside.edges.sum, alone.edges.sum)
     voxel = alone.edges.key // np.uint64(3) + np.uint64(1)
@@ -155,10 +155,10 @@ def test_ids_past_32_bits():
     core = Box(start=(2**14 - 8, 2**13 - 8, 2**13 - 8), size=(8, 8, 8))
     affinities = np.random.default_rng(7).integers(0, 256, (3, 9, 9, 9), dtype=np.uint8)
     block = block_fragments(affinities, core.grown((1, 1, 1), (0, 0, 0)), core, shape, 60, 250)
-    places = np.argwhere(block.labels > 0)
+    places = np.argwhere(block.labels() > 0)
     linear = ((places[:, 0] + core.origin[0]) * shape[1] + places[:, 1] + core.origin[1]) * shape[2]
     linear += places[:, 2] + core.origin[2]
-    labels = block.labels[block.labels > 0]
+    labels = block.labels()[block.labels() > 0]
     ids, first = np.unique(labels, return_index=True)
     np.testing.assert_array_equal(ids, linear[first].astype(np.uint64) + np.uint64(1))
     assert int(ids.min()) > 2**39
