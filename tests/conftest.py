@@ -7,7 +7,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-# First of all: Prefect sets logging up when it is imported, and closes what others log to. Imported after absl (which Google's
+import hypothesis
+
+# Before all that logs: Prefect sets logging up when it is imported, and closes what others log to. Imported after absl (which Google's
 # connectomics brings), in the middle of a collection, it would close the stream that pytest captures.
 import prefect.main  # noqa: F401
 import pytest
@@ -19,6 +21,11 @@ from tests.station import Station
 # with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples each time, so that a failure is everyone's; AXONLOOM_EXAMPLES=random looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("random", derandomize=False)
+hypothesis.settings.load_profile(os.environ.get("AXONLOOM_EXAMPLES", "repeatable"))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

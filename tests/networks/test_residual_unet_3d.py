@@ -94,7 +94,8 @@ def test_large_variant_has_pytc_statistics(shared: Path) -> None:
 
 @settings(max_examples=12, deadline=None)
 @given(
-    shape=st.tuples(st.integers(1, 7), st.integers(1, 19), st.integers(1, 19)),
+    # Not a single voxel: PyTorch refuses to normalise groups of one value.
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 19), st.integers(2, 19)),
     norm=st.sampled_from(["bn", "gn", "none"]),
     deep=st.booleans(),
 )
