@@ -24,39 +24,57 @@ from axonloom.kernel import kernel
 from axonloom.segmentation.fragments import BlockFragments
 
 
-def absorb(graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray | None = None) -> RegionGraph:
+def absorb(graph: RegionGraph, smaller_than: int, low: int) -> RegionGraph:
     """The region graph in which small fragments have joined their strongest neighbours.
 
     Parameters
     ----------
     graph : RegionGraph
-        Of the whole volume, or of a part of it.
+        Of the whole volume.
     smaller_than : int
         Fragments of fewer voxels join; 0 and 1: none do.
     low : int
         Affinity (0..255) below which no pair of voxels joins two fragments.
-    open_ids : uint64 (n,), optional
-        Fragments that go on outside the part: their voxels and contacts are not all known. Only what the rest of the volume
-        cannot change is done then; absorbing the joined parts gives what absorbing the whole gives.
 
     Returns
     -------
     RegionGraph
         A fragment's id is still the smallest of those that it is made of, and its statistics are their sums.
     """
+    return absorb_part(graph, smaller_than, low, np.empty(0, np.uint64))[0]
+
+
+def absorb_part(
+    graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray
+) -> tuple[RegionGraph, np.ndarray]:
+    """As much of :func:`absorb` as the rest of the volume cannot change, for a part of it.
+
+    Parameters
+    ----------
+    graph : RegionGraph
+        Of the part.
+    smaller_than, low
+        Those of :func:`absorb`.
+    open_ids : uint64 (n,)
+        Fragments that go on outside the part: their voxels and contacts are not all known.
+
+    Returns
+    -------
+    RegionGraph
+        Absorbing the joined graphs of all parts gives what absorbing the whole gives.
+    waiting : uint64, ascending
+        Its small fragments that may still join another, or be joined by one.
+    """
     ids, voxels, best = graph.fragments.ids, graph.fragments.voxels, graph.edges.best
     a, b = ends = graph.ends()
     small = voxels < smaller_than
     affinity = FULL_SCALE - (best >> np.uint64(INDEX_BITS)).view(np.int64)
     able = np.flatnonzero((affinity >= low) & (small[a] | small[b]))
-    if len(able) == 0:
-        return graph
     strongest_first = able[np.argsort(best[able])]
     is_open = np.zeros(len(ids), np.bool_)
-    if open_ids is not None:
-        is_open[positions(ids, open_ids, "the graph")] = True
-    first = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
-    return graph.contracted(first, ends)
+    is_open[positions(ids, open_ids, "the graph")] = True
+    first, waits = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
+    return (graph.contracted(first, ends) if len(able) else graph), ids[waits]
 
 
 def absorb_in_block(block: BlockFragments, smaller_than: int, low: int) -> BlockFragments:
@@ -65,7 +83,7 @@ def absorb_in_block(block: BlockFragments, smaller_than: int, low: int) -> Block
     The parameters are those of :func:`absorb`, which does what is left on the graph of the whole volume.
     """
     given = RegionGraph(block.objects, block.edges, IdMap(block.objects.ids, block.objects.ids))
-    graph = absorb(given, smaller_than, low, open_ids=block.faces.ids())
+    graph, _ = absorb_part(given, smaller_than, low, block.faces.ids())
     return BlockFragments(
         core=block.core,
         numbers=block.numbers,
@@ -78,7 +96,7 @@ def absorb_in_block(block: BlockFragments, smaller_than: int, low: int) -> Block
 
 @kernel
 def _joined(a, b, voxels, is_open, smaller_than):
-    """For each fragment the first of those that it has become one with, over pairs given from the strongest down.
+    """For each fragment the first of those that it has become one with, over pairs given from the strongest down; which wait.
 
     A large fragment stays large and so is settled even where it is open: nothing that it meets later depends on its size. An
     open one that may be small is not, and so the small ones for which it comes first are not either.
@@ -97,6 +115,8 @@ def _joined(a, b, voxels, is_open, smaller_than):
             parents[second] = first
             voxels[first] += voxels[second]
             is_open[first] |= is_open[second]
+    waits = np.zeros(len(parents), np.bool_)
     for i in range(len(parents)):
         parents[i] = parents[parents[i]]
-    return parents
+        waits[i] = parents[i] == i and is_open[i] and voxels[i] < smaller_than
+    return parents, waits

@@ -45,13 +45,47 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
     ValueError
         A pair occurs twice, or the affinities add up to 2**62 and more.
     """
+    return agglomerate_part(edges, np.empty(0, np.uint64), lowest)[0]
+
+
+def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "0") -> tuple[Dendrogram, np.ndarray]:
+    """As many of the merges of :func:`agglomerate` as the rest of the volume cannot change, for a part of it.
+
+    An object that is not all known is frozen: it is not merged. An edge to it that would come up next is not decided either,
+    and so its other end freezes too. Since scores only fall, all merges that are left out here come after those that are made
+    of their objects: going on with the joined parts gives the merges of the whole (Lu et al. 2021).
+
+    Parameters
+    ----------
+    edges : EdgeTable
+        The aggregated graph of the part.
+    frozen : uint64 (n,)
+        Objects whose contacts or own composition the rest of the volume may change; not all need to have edges.
+    lowest : decimal of 0..1
+        As in :func:`agglomerate`.
+
+    Returns
+    -------
+    Dendrogram
+        The merges that were made.
+    frozen : uint64, ascending
+        What is frozen in the end, with an edge or without, named by the smallest id of each object. All edges between two of
+        them are undecided. Others are done: none of their edges reaches ``lowest``, and none ever will.
+
+    Raises
+    ------
+    ThresholdError, ValueError
+        As :func:`agglomerate`.
+    """
     exact = threshold_fraction(lowest)
     floor = exact * FULL_SCALE
     if floor.numerator >= LARGEST_SUM or floor.denominator >= LARGEST_SUM:
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
     if len(edges) >= 2**31 or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
-    ids = _distinct(edges.a, edges.b)
+    ids = _distinct(edges.a, edges.b, frozen)
+    is_frozen = np.zeros(len(ids), np.bool_)
+    is_frozen[positions(ids, frozen, "the graph")] = True
     by_key = np.argsort(edges.key, kind="stable")
     total, count, key = (column[by_key].astype(np.int64) for column in (edges.sum, edges.count, edges.key))
     scores = _scores(total, count)
@@ -63,20 +97,22 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
         key,
         scores,
         np.argsort(-scores, kind="stable"),
-        len(ids),
+        is_frozen,
         floor.numerator,
         floor.denominator,
     )
     if repeated:
         raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
-    return Dendrogram(
+    merges = Dendrogram(
         ids[a], ids[b], total.astype(np.uint64), count.astype(np.uint64), key.astype(np.uint64), lowest=exact
     )
+    # A frozen object was never merged before it froze, or else it stands under its smallest id.
+    return merges, ids[is_frozen]
 
 
-def _distinct(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The ids in two arrays, ascending without repeats; by sorting, which beats numpy's hashing here five times."""
-    ids = np.sort(np.concatenate([a, b]))
+def _distinct(*arrays: np.ndarray) -> np.ndarray:
+    """The ids in some arrays, ascending without repeats; by sorting, which beats numpy's hashing here five times."""
+    ids = np.sort(np.concatenate(arrays))
     return ids[np.concatenate([ids[:1] == ids[:1], ids[1:] != ids[:-1]])]
 
 
@@ -198,14 +234,16 @@ def _settle_order(order, edges) -> None:
 
 
 @kernel
-def _merge_all(a, b, total, count, key, scores, order, n_nodes, floor_numerator, floor_denominator):
+def _merge_all(a, b, total, count, key, scores, order, frozen, floor_numerator, floor_denominator):
     """The greedy loop over edges given in ascending order of key; ``order`` sorts them stably by falling score.
+
+    ``frozen`` says which nodes must not be merged; those that freeze on the way are added to it, under their smallest member.
 
     Edges wait in a sorted list; those that changed while they waited go to a heap when they come up. Each node has a linked
     list of its half-edges (2e and 2e + 1); of two merged nodes the one with the shorter list moves over to the other's. A
     table finds the edge of a pair. Returns whether a pair occurred twice, and the merges as rows of positions and integers.
     """
-    n = len(a)
+    n, n_nodes = len(a), len(frozen)
     edges = np.empty((n, 8), np.int64)
     bits = 4
     while (np.int64(1) << bits) < 2 * n:
@@ -271,6 +309,10 @@ def _merge_all(a, b, total, count, key, scores, order, n_nodes, floor_numerator,
 
             short, long = ends >> 32, ends & 0xFFFFFFFF
             one, other = smallest[short], smallest[long]
+            if frozen[one] or frozen[other]:
+                # Not taken out of the table: nothing merges with either end any more, so the edge stays what it is.
+                frozen[one] = frozen[other] = True
+                continue
             merged_a[n_merged], merged_b[n_merged] = min(one, other), max(one, other)
             merged[n_merged, 0], merged[n_merged, 1] = edges[e, SUM], edges[e, COUNT]
             merged[n_merged, 2] = edges[e, KEY]

@@ -15,13 +15,15 @@ from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.geometry import BlockGrid, Box
 from axonloom.segmentation.absorption import absorb, absorb_in_block
 from axonloom.segmentation.agglomeration import agglomerate
-from axonloom.segmentation.fragments import block_fragments, halo
+from axonloom.segmentation.fragments import BlockFragments, block_fragments, halo
 
 
 @dataclass
 class Result:
     provisional: np.ndarray
     graph: RegionGraph
+    grid: BlockGrid
+    blocks: list[BlockFragments]
 
     @property
     def fragments(self) -> np.ndarray:
@@ -82,7 +84,7 @@ def segment(
         EdgeTable.concatenate(edges),
         np.concatenate(joins),
     )
-    return Result(labels, absorb(graph, absorbing, low))
+    return Result(labels, absorb(graph, absorbing, low), grid, [done[i] for i in range(len(grid))])
 
 
 def assert_same_graph(one: RegionGraph, other: RegionGraph) -> None:

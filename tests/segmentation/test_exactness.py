@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -81,19 +78,6 @@ def test_last_block_of_one_voxel():
     assert len(whole.graph.edges) > 100
     for block in ((8, 16, 12), (4, 8, 6), (1, 1, 13), (9, 1, 1)):
         assert_same_graph(whole.graph, segment(affinities, block, 40, 250).graph)
-
-
-@pytest.fixture(scope="module")
-def fly_affinities(shared: Path) -> np.ndarray:
-    """A real predicted boundary as affinities: 1 minus the larger boundary of an edge's two voxels."""
-    with h5py.File(shared / "data" / "gala_fly" / "train.h5") as file:
-        boundary = file["volumes/predictions/boundary"][:]
-    affinities = np.zeros((3, *boundary.shape), np.uint8)
-    for c in range(3):
-        after = tuple(slice(1, None) if k == c else slice(None) for k in range(3))
-        before = tuple(slice(None, -1) if k == c else slice(None) for k in range(3))
-        affinities[c][after] = np.rint(255 * (1 - np.maximum(boundary[after], boundary[before])))
-    return affinities
 
 
 @pytest.mark.parametrize(("smoothing", "absorbing"), [(None, 50), (None, 0), ("1.0", 50)])
