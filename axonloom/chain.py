@@ -102,12 +102,14 @@ class Chain:
     @property
     def segmenting(self) -> tuple[StagePlan, ...]:
         """From affinities to labels of each block, and what merging needs of them; in order."""
-        return (self.fragment, self.overlap) if self.stitches else (self.fragment, self.join, self.graph)
+        if self.stitches:
+            return self.fragment, self.overlap
+        return (self.fragment, self.join, *((self.graph,) if self.merging == "multicut" else ()))
 
     @property
     def pooling(self) -> tuple[StagePlan, ...]:
         """From there to the lookup table; in order."""
-        return (self.pool,) if self.stitches else (self.merged, self.pool)
+        return *self.merged, self.pool
 
     @cached_property
     def fragment(self) -> StagePlan:
@@ -136,23 +138,26 @@ class Chain:
         return GraphStage.planned(self.fragment, self.join)
 
     @cached_property
-    def agglomerate(self) -> StagePlan:
-        return AgglomerateStage.planned(self.graph, self.configuration.merge.lowest)
+    def agglomerate(self) -> tuple[StagePlan, ...]:
+        """The levels of the agglomeration, finest first."""
+        return AgglomerateStage.planned(self.fragment, self.join, self.configuration.merge)
 
     @cached_property
     def multicut(self) -> StagePlan:
         return MulticutStage.planned(self.graph, self.configuration.merge.multicut)
 
     @property
-    def merged(self) -> StagePlan:
-        """What decides which fragments of the region graph are one: the stage of ``merge.method``."""
-        return self.multicut if self.merging == "multicut" else self.agglomerate
+    def merged(self) -> tuple[StagePlan, ...]:
+        """What decides which fragments are one: the stages of ``merge.method`` before the pool, in order."""
+        if self.stitches:
+            return ()
+        return (self.multicut,) if self.merging == "multicut" else self.agglomerate
 
     @cached_property
     def pool(self) -> StagePlan:
         if self.stitches:
             return StitchStage.planned(self.fragment, self.overlap, self.configuration.merge.overlap)
-        return PoolStage.planned(self.graph, self.merged, self.configuration.merge)
+        return PoolStage.planned(self.fragment, self.join, self.merged[-1], self.configuration.merge)
 
     @cached_property
     def apply(self) -> StagePlan:

@@ -33,6 +33,7 @@ class Forecast:
 
     stage: str
     mip: int | None
+    level: int | None
     fingerprint: str
     blocks: int
     to_run: int
@@ -67,13 +68,14 @@ def forecast(plan: StagePlan, compute: ComputeSettings) -> Forecast:
     return Forecast(
         stage=plan.stage,
         mip=plan.parameters.get("mip"),
+        level=plan.parameters.get("level"),
         fingerprint=plan.folder.name,
         blocks=n,
         to_run=to_run,
         bytes_read=int(kind.bytes_read * read_voxels * to_run),
         bytes_written=bytes_needed(kind, plan, to_run),
         free=free_bytes(output_folder(plan)),
-        memory=int(PROCESS_BYTES + kind.memory * read_voxels),
+        memory=int(PROCESS_BYTES + kind.memory_a_voxel(plan) * read_voxels),
         block_seconds=measured.seconds if measured else None,
         measured_on=measured.measured_on if measured else None,
         workers=min(n, workers_of(compute)),

@@ -71,6 +71,12 @@ class StagePlan:
         return self.workspace / self.stage / self.fingerprint[:16]
 
     @property
+    def title(self) -> str:
+        """The stage's name, with the number of its scale or level where a chain has several."""
+        number = self.parameters.get("mip", self.parameters.get("level"))
+        return self.stage if number is None else f"{self.stage} {number}"
+
+    @property
     def ledger(self) -> Ledger:
         return Ledger(self.folder / "ledger")
 
@@ -158,6 +164,11 @@ class Stage(ABC):
     bytes_read: ClassVar[float] = 0.0
     bytes_written: ClassVar[float] = 0.0
     memory: ClassVar[float] = 0.0
+
+    @classmethod
+    def memory_a_voxel(cls, plan: StagePlan) -> float:
+        """:attr:`memory`, where that depends on the plan."""
+        return cls.memory
 
     def __init__(self, plan: StagePlan) -> None:
         if plan.stage != self.name:

@@ -25,6 +25,8 @@ _KEYS = {
     ("graph", "absorb"): "segment.absorb",
     ("graph", "low"): "segment.low",
     ("agglomerate", "lowest"): "merge.lowest",
+    ("agglomerate", "absorb"): "segment.absorb",
+    ("agglomerate", "low"): "segment.low",
     ("multicut", "beta"): "merge.multicut.beta",
     ("multicut", "weight"): "merge.multicut.weight",
     ("multicut", "solver"): "the solver",
@@ -37,7 +39,14 @@ _KEYS = {
     ("pyramid", "layer"): "volumes.segmentation.path",
 }
 #: Kept as uint8.
-_OF_255 = {("fragment", "low"), ("fragment", "high"), ("graph", "low"), ("join", "high"), ("mutex", "low")}
+_OF_255 = {
+    ("fragment", "low"),
+    ("fragment", "high"),
+    ("graph", "low"),
+    ("agglomerate", "low"),
+    ("join", "high"),
+    ("mutex", "low"),
+}
 
 
 def differences(old: StagePlan, new: StagePlan) -> Iterator[str]:
@@ -50,7 +59,7 @@ def differences(old: StagePlan, new: StagePlan) -> Iterator[str]:
             scale = " (of 255)" if (new.stage, key) in _OF_255 else ""
             yield f"{_KEYS.get((new.stage, key), f'{new.stage}.{key}')} was {before}, is {now}{scale}"
     if old.grid.shape != new.grid.shape and len(new.grid) + len(old.grid) > 2:
-        key = "infer.blocks" if new.stage == "infer" else "blocks.shape"
+        key = {"infer": "infer.blocks", "agglomerate": "the size of its parts"}.get(new.stage, "blocks.shape")
         yield f"{key} was {_plain(old.grid.shape)}, is {_plain(new.grid.shape)}"
     if old.grid.region != new.grid.region:
         yield f"the volume was {old.grid.region}, is {new.grid.region}"

@@ -124,6 +124,7 @@ class StageStatus:
         return {
             "stage": self.plan.stage,
             "mip": self.plan.parameters.get("mip"),
+            "level": self.plan.parameters.get("level"),
             "fingerprint": self.plan.folder.name,
             "folder": str(self.plan.folder),
             "state": self.verdict,

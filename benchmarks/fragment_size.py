@@ -14,6 +14,7 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+from axonloom.alone import run_alone
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.stages.graph import EDGES, FRAGMENTS
@@ -55,6 +56,7 @@ def main() -> None:
             for _ in run_stages(chain):
                 pass
             megavoxels = chain.fragment.grid.region.voxels / 1e6
+            run_alone(chain.graph)
             graph = chain.graph.folder
             fragments, edges = len(ObjectTable.read(graph / FRAGMENTS)), len(EdgeTable.read(graph / EDGES))
             scores = score_chain(chain)

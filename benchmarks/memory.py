@@ -30,9 +30,9 @@ chain = Chain(load_configuration(Path(sys.argv[1])))
 import_stages(chain)
 base, peaks = peak(), {}
 for plan in run_stages(chain):
-    peaks[plan.stage] = max(peaks.get(plan.stage, 0), peak() - base)
-graph = [json.loads(line) for path in chain.graph.ledger.folder.glob("*.jsonl") for line in path.open()]
-print(json.dumps({"base": base, "peaks": peaks, "edges": max(line.get("edges", 0) for line in graph)}))
+    peaks[plan.title] = max(peaks.get(plan.title, 0), peak() - base)
+undecided = [sum(line.get("undecided_edges", 0) for line in plan.ledger.facts()) for plan in chain.agglomerate]
+print(json.dumps({"base": base, "peaks": peaks, "undecided": undecided}))
 """
 
 
@@ -71,7 +71,10 @@ def main() -> None:
         rows.append({"shape": [z, y, x], "megavoxels": z * y * x / 1e6, **found})
         if not args.json:
             peaks = ", ".join(f"{stage} {peak / 2**20:.0f}" for stage, peak in found["peaks"].items())
-            print(f"{size:>12}  {z * y * x / 1e6:6.1f} Mvox  {found['edges']:>9} edges  MiB after: {peaks}", flush=True)
+            print(
+                f"{size:>12}  {z * y * x / 1e6:6.1f} Mvox  edges left by level {found['undecided']}  MiB after: {peaks}",
+                flush=True,
+            )
     if args.json:
         print(json.dumps(rows))
 

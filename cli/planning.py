@@ -13,7 +13,6 @@ from axonloom.free_disk import readable
 from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import current_state
 from cli.options import AsJson, ConfigFile, On, Overrides, with_place
-from cli.progress import title
 from cli.running import configuration_of, console, sentences
 from cli.times import duration
 from tasks.batches import Cut, batches, cut_of
@@ -36,10 +35,10 @@ def plan(config: ConfigFile = None, overrides: Overrides = None, on: On = None, 
     for stage, ahead, _, open_batches in rows:
         blocks = f"{ahead.to_run} of {ahead.blocks}"
         if ahead.to_run == 0:
-            table.add_row(title(stage), blocks, "0")
+            table.add_row(stage.title, blocks, "0")
             continue
         table.add_row(
-            title(stage),
+            stage.title,
             blocks,
             str(open_batches),
             "unknown" if ahead.block_seconds is None else f"{ahead.block_seconds:.2g} s",
@@ -60,7 +59,7 @@ def _open_batches(stage: StagePlan, cut: Cut) -> int:
 def _as_json(stage: StagePlan, ahead: Forecast, cut: Cut, open_batches: int) -> dict[str, Any]:
     return {
         **ahead.to_json(),
-        "stage": title(stage),
+        "stage": stage.title,
         "batches": cut.count,
         "batches_to_run": open_batches,
         "batch_basis": cut.basis,

@@ -34,7 +34,7 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                 done = len(current_state(plan).done)
                 total = len(plan.grid)
                 if k not in begun:
-                    bar = shown.add_task(title(plan), total=total, completed=done, facts="")
+                    bar = shown.add_task(plan.title, total=total, completed=done, facts="")
                     begun[k] = (bar, done, time.monotonic())
                 bar, before, since = begun[k]
                 rate = _rate(plan, done - before, time.monotonic() - since)
@@ -43,16 +43,11 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                     told.add(k)
                     if not console.is_terminal:
                         how = f" at {rate}" if rate else " before" if before == total else ""
-                        console.print(f"{title(plan)}: {total} blocks done{how}")
+                        console.print(f"{plan.title}: {total} blocks done{how}")
             if ending:
                 return
             # A large ledger takes time to read: looking must stay a small share of the work.
             stop.wait(max(INTERVAL, 20 * (time.monotonic() - looked)))
-
-
-def title(plan: StagePlan) -> str:
-    """A stage's name, with the scale for those of the pyramid."""
-    return f"{plan.stage} {plan.parameters['mip']}" if "mip" in plan.parameters else plan.stage
 
 
 def _rate(plan: StagePlan, blocks: int, seconds: float) -> str:

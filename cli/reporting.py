@@ -13,7 +13,6 @@ from axonloom.chain import Chain
 from axonloom.stage_status import StageStatus, stage_status
 from cli.block_text import block_lines, legend, symbols
 from cli.options import AsJson, ConfigFile, Overrides
-from cli.progress import title
 from cli.running import complaints, configuration_of, console, sentences
 from cli.submitting import show_runs
 from cli.times import duration
@@ -37,7 +36,7 @@ def status(
     if picture is not None:
         _write_picture(picture, found)
     if as_json:
-        print(json.dumps([{**status.to_json(), "stage": title(status.plan)} for status in found]))
+        print(json.dumps([{**status.to_json(), "stage": status.plan.title} for status in found]))
         return
     maps = False
     for status in found:
@@ -47,7 +46,7 @@ def status(
             _details(status)
         if status.stale is not None:
             console.print(
-                f"{'':>12}  stale: {status.stale.fingerprint} has {status.stale.done} of {status.stale.blocks} blocks; "
+                f"{'':>14}  stale: {status.stale.fingerprint} has {status.stale.done} of {status.stale.blocks} blocks; "
                 + "; ".join(status.stale.differs),
                 markup=False,
             )
@@ -64,7 +63,7 @@ def _line(status: StageStatus) -> None:
         words += f", {status.megavoxels_per_second:.2f} Mvox/s, {duration(status.seconds_left)} left"
     verdict = status.verdict
     colour = _COLOURS.get(verdict, "dim")
-    console.print(f"{title(status.plan):>12}  {status.plan.folder.name}  [{colour}]{verdict:<7}[/]  {words}")
+    console.print(f"{status.plan.title:>14}  {status.plan.folder.name}  [{colour}]{verdict:<7}[/]  {words}")
 
 
 def _details(status: StageStatus) -> None:
@@ -76,14 +75,14 @@ def _details(status: StageStatus) -> None:
         kinds.setdefault(trace.strip().splitlines()[-1] if trace.strip() else "no traceback", []).append(block)
     for error, blocks in list(kinds.items())[:10]:
         name = "block" if len(blocks) == 1 else "blocks"
-        console.print(f"{'':>12}  {name} {shown(blocks)}: {error}", markup=False)
+        console.print(f"{'':>14}  {name} {shown(blocks)}: {error}", markup=False)
 
 
 def _write_picture(path: Path, found: list[StageStatus]) -> None:
     # Only here: pictures need matplotlib's module, which takes a second.
     from axonloom.status_picture import status_picture
 
-    titles = [f"{title(s.plan)}: {s.verdict}, {s.done} of {s.total} blocks done" for s in found]
+    titles = [f"{s.plan.title}: {s.verdict}, {s.done} of {s.total} blocks done" for s in found]
     try:
         path.write_bytes(status_picture([(t, s.blocks) for t, s in zip(titles, found, strict=True)]))
     except OSError as error:

@@ -92,4 +92,4 @@ def show_runs(workspace: Path) -> None:
 def _print_runs(found: Sequence[ActiveRun]) -> None:
     for run in found:
         where = "on a work pool" if run.deployed else "from a command line"
-        console.print(f"{run.flow:>12}  {run.state.lower()}, {where}: {run.url}", markup=False)
+        console.print(f"{run.flow:>14}  {run.state.lower()}, {where}: {run.url}", markup=False)

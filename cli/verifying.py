@@ -19,7 +19,6 @@ from axonloom.verify import Damage, repair, verify_stage
 from cli import exit_codes
 from cli.bars import bars
 from cli.options import AsJson, ConfigFile, Overrides
-from cli.progress import title
 from cli.running import complaints, configuration_of, console, sentences
 
 
@@ -80,7 +79,7 @@ def _chosen(chain: Chain, names: list[str]) -> list[StagePlan]:
 def _look(plan: StagePlan, threads: int) -> dict[str, Any]:
     row: dict[str, Any] = {"plan": plan, "verified": 0, "without_checksum": 0, "damages": []}
     with bars(complaints) as shown_bars:
-        bar = shown_bars.add_task(f"verify {title(plan)}", total=len(current_state(plan).done), facts="")
+        bar = shown_bars.add_task(f"verify {plan.title}", total=len(current_state(plan).done), facts="")
         for verdict in verify_stage(plan, threads):
             row["verified"] += 1
             row["without_checksum"] += not verdict.compared
@@ -105,7 +104,7 @@ def _not_while_running(chain: Chain) -> ExitStack:
 def _as_json(row: dict[str, Any]) -> dict[str, Any]:
     damages: list[Damage] = row["damages"]
     return {
-        "stage": title(row["plan"]),
+        "stage": row["plan"].title,
         "fingerprint": row["plan"].folder.name,
         "verified": row["verified"],
         "without_checksum": row["without_checksum"],
@@ -117,8 +116,8 @@ def _say(row: dict[str, Any]) -> None:
     plan, damages = row["plan"], row["damages"]
     older = f" ({row['without_checksum']} without a checksum: only read)" if row["without_checksum"] else ""
     verdict = f"[red]{len(damages)} damaged[/red]" if damages else "all good"
-    console.print(f"{title(plan):>12}  {plan.folder.name}  {row['verified']} done blocks: {verdict}{older}")
+    console.print(f"{plan.title:>14}  {plan.folder.name}  {row['verified']} done blocks: {verdict}{older}")
     for damage in damages[:10]:
-        console.print(f"{'':>12}  block {damage.block}: {damage.what}", markup=False)
+        console.print(f"{'':>14}  block {damage.block}: {damage.what}", markup=False)
     if len(damages) > 10:
-        console.print(f"{'':>12}  and blocks {shown(d.block for d in damages[10:])}", markup=False)
+        console.print(f"{'':>14}  and blocks {shown(d.block for d in damages[10:])}", markup=False)

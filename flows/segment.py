@@ -26,4 +26,4 @@ def segment(configuration: Configuration) -> dict[str, Any]:
         for plan in chain.segmenting:
             run_stage(plan, workers, configuration.failures)
     show_fragments(chain)
-    return {"overlaps" if chain.stitches else "graph": str(chain.segmenting[-1].folder)}
+    return {"fragments": str(chain.fragment.folder), chain.segmenting[-1].stage: str(chain.segmenting[-1].folder)}

@@ -29,8 +29,7 @@ BLOCK_STATES = {"missing": 0, "running": 1, "done": 2, "failed": 3}
 
 def artifact_key(plan: StagePlan, what: str) -> str:
     """A key as Prefect wants it (lower case, digits, dashes), the same for all runs of a workspace."""
-    mip = f"-{plan.parameters['mip']}" if "mip" in plan.parameters else ""
-    return f"axonloom-{workspace_id(plan.workspace)[:8]}-{plan.stage}{mip}-{what}"
+    return f"axonloom-{workspace_id(plan.workspace)[:8]}-{plan.title.replace(' ', '-')}-{what}"
 
 
 def embedded(png: bytes, caption: str) -> str:

@@ -15,10 +15,9 @@ def show_overview(chain: Chain) -> None:
     rows = []
     for plan in chain.stages():
         status = stage_status(plan)
-        mip = f" {plan.parameters['mip']}" if "mip" in plan.parameters else ""
         rows.append(
             {
-                "stage": plan.stage + mip,
+                "stage": plan.title,
                 "state": status.verdict,
                 "blocks": status.total,
                 "done": status.done,

@@ -21,18 +21,20 @@ SHAPE = (20, 30, 41)
 #: stage -> (version, sha256 of what it wrote). Inference is not here: its bytes belong to a kind of processor.
 GOLDEN = {
     "fragment": (3, "85878a47a69239d8"),
-    "join": (3, "7772914fd65ca3a6"),
-    "graph": (4, "962bcbdb7517a27b"),
-    "agglomerate": (1, "8d449b31060e426c"),
-    "pool": (1, "8cc82132b0d34d6d"),
+    "join": (3, "f6495614e7679abb"),
+    "agglomerate 1": (2, "b288d57757647a4e"),
+    "agglomerate 2": (2, "2d2a390db0402c67"),
+    "agglomerate 3": (2, "6431a0969070689d"),
+    "pool": (2, "7254b78b4297a294"),
     "apply": (1, "6c293f46b172dbb8"),
-    "pyramid": (1, "9dcb73b12380c28f"),
+    "pyramid 1": (1, "9dcb73b12380c28f"),
     "contingency": (1, "d41015bc7f5d9b0e"),
 }
 #: The same of stages that other settings lead to.
 GOLDEN_OF_OTHERS = {
+    "graph": (4, "962bcbdb7517a27b"),
     "multicut": (1, "f3d3b8628b3fd408"),
-    "pool": (1, "b6875cf51aa0f092"),
+    "pool": (2, "eac4077c6420a619"),
 }
 OTHERS = (
     "merge.method=multicut",
@@ -48,9 +50,9 @@ STITCHED = {
     "waterz": {
         "waterz": (2, "e8632338968f12ef"),
         "overlap": (1, "f3265534443cfd36"),
-        "stitch": (1, "f4e41c3aa4738abc"),
+        "stitch": (2, "36e6d0a9af286004"),
     },
-    "mutex": {"mutex": (2, "3b19a16510a633de"), "overlap": (1, "607e87f32fe36690"), "stitch": (1, "6e725d734e0f402b")},
+    "mutex": {"mutex": (2, "3b19a16510a633de"), "overlap": (1, "607e87f32fe36690"), "stitch": (2, "8db3127aca9733a4")},
 }
 
 
@@ -82,7 +84,7 @@ def chain(tmp_path_factory) -> Chain:
         },
         "blocks": {"shape": [16, 16, 16]},
         "segment": {"low": "0.3", "high": "0.95", "smoothing": "0.7", "absorb": 5},
-        "merge": {"threshold": "0.48"},
+        "merge": {"threshold": "0.48", "part": "0.01"},
     }
     (folder / "axonloom.yaml").write_text(yaml.safe_dump(content))
     found = Chain(load_configuration(folder / "axonloom.yaml"))
@@ -115,7 +117,7 @@ def _columns(path: Path) -> bytes:
 
 def test_bytes_change_only_with_the_version(chain):
     found = {
-        plan.stage: (plan.version, hashlib.sha256(content(chain, plan)).hexdigest()[:16]) for plan in chain.stages()
+        plan.title: (plan.version, hashlib.sha256(content(chain, plan)).hexdigest()[:16]) for plan in chain.stages()
     }
     assert found == GOLDEN, "bytes of a stage changed: raise its version, then pin the new hash here"
 
@@ -123,13 +125,13 @@ def test_bytes_change_only_with_the_version(chain):
 def test_bytes_of_other_settings_change_only_with_the_version(chain):
     others = Chain(load_configuration(chain.workspace.parent / "axonloom.yaml", OTHERS))
     found = {}
-    for plan in (others.multicut, others.pool):
+    for plan in (others.graph, others.multicut, others.pool):
         assert not run_alone(plan).failed
         found[plan.stage] = plan.version, hashlib.sha256(content(others, plan)).hexdigest()[:16]
     assert found == GOLDEN_OF_OTHERS, "bytes of a stage changed: raise its version, then pin the new hash here"
     plain = Chain(load_configuration(chain.workspace.parent / "axonloom.yaml", OTHERS[:2]))
     assert not run_alone(plain.pool).failed
-    tables = [LookupTable.open(each.pool.folder / "lookup.arrow") for each in (others, plain)]
+    tables = [LookupTable.open(each.pool.folder / "lookup" / "00000000.arrow") for each in (others, plain)]
     assert 20 < tables[0].count < tables[1].count
     assert 0 in tables[0].segments
 

@@ -72,6 +72,10 @@ class EdgeTable:
         """The rows that an index or boolean array picks."""
         return EdgeTable(*(getattr(self, name)[rows] for name in COLUMNS))
 
+    def across(self, axes: Sequence[int]) -> EdgeTable:
+        """The rows whose voxel pairs lie along some axes (0 = z), in a table of which each row holds pairs of one axis only."""
+        return self.taken(np.isin(self.key % np.uint64(3), axes))
+
     def aggregated(self) -> EdgeTable:
         """One row an edge: sums and counts added, the largest key and the strongest pair kept, sorted by (a, b), self-edges dropped."""
         table = self.between(self.a, self.b) if np.any(self.a >= self.b) else self

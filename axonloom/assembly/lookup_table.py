@@ -77,6 +77,18 @@ class LookupTable:
         return len(self.ids)
 
     @classmethod
+    def of(cls, ids: np.ndarray, segments: np.ndarray, count: int) -> LookupTable:
+        """The rows of a part of the volume; ``count`` is that of all parts, and decides the data type."""
+        return cls(ids, segments.astype(np.uint32 if count < 2**32 else np.uint64), count)
+
+    @classmethod
+    def united(cls, one: LookupTable, other: LookupTable) -> LookupTable:
+        """The rows of two parts that share no id."""
+        ids = np.concatenate([one.ids, other.ids])
+        order = np.argsort(ids, kind="stable")
+        return cls(ids[order], np.concatenate([one.segments, other.segments])[order], one.count)
+
+    @classmethod
     def compose(cls, canonical: IdMap, fragment_ids: np.ndarray, segments: np.ndarray) -> LookupTable:
         """Provisional -> canonical -> segment, in one table.
 
@@ -88,9 +100,7 @@ class LookupTable:
             Canonical ids, ascending, and the segment of each (see :func:`pool`); 0 makes a fragment background.
         """
         count = int(segments.max()) if len(segments) else 0
-        dtype = np.uint32 if count < 2**32 else np.uint64
-        found = segments[positions(fragment_ids, canonical.targets, "the fragments")]
-        return cls(canonical.ids, found.astype(dtype), count)
+        return cls.of(canonical.ids, segments[positions(fragment_ids, canonical.targets, "the fragments")], count)
 
     def lookup(self, ids: np.ndarray) -> np.ndarray:
         """Segments of fragment ids, in their shape; 0 stays 0.

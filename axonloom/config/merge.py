@@ -48,6 +48,12 @@ class MergeSettings(Settings):
         description="Mean affinity (0..1) down to which merges are recorded. Any threshold from here up needs no new "
         "agglomeration. For method agglomerate.",
     )
+    part: Decimal = Field(
+        default=Decimal(20),
+        gt=0,
+        description="Megavoxels that one step of the agglomeration merges at once, before what is left of several such parts "
+        "is merged: its memory is up to 60 bytes a voxel. The result is the same for any. For method agglomerate.",
+    )
     multicut: MulticutSettings = Field(default=MulticutSettings(), description="For method multicut.")
     dust: int = Field(
         default=0,

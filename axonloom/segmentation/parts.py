@@ -128,14 +128,14 @@ def _undecided(graph: RegionGraph, merges: Dendrogram, frozen: np.ndarray, faces
     )
 
 
-def segments_within(part: MergedPart, threshold: Threshold, above: IdMap) -> tuple[IdMap, np.ndarray]:
+def segments_within(part: MergedPart, threshold: Threshold | None, above: IdMap) -> tuple[IdMap, np.ndarray]:
     """The segments of what the parts within handed on, named by their smallest fragments.
 
     Parameters
     ----------
     part : MergedPart
-    threshold : decimal of 0..1
-        Merges of at least this mean affinity are made.
+    threshold : decimal of 0..1, or None
+        Merges of at least this mean affinity are made; None: none are.
     above : IdMap
         The segments of what this part handed on: the result for the part around it. Empty for the whole volume.
 
@@ -151,10 +151,10 @@ def segments_within(part: MergedPart, threshold: Threshold, above: IdMap) -> tup
     ThresholdError
         The threshold lies below what was recorded.
     """
-    cut = part.merges.at(threshold)
+    n = part.merges.merges_at(threshold) if threshold is not None else 0
     fragments = np.unique(part.fragments.targets)
     # Of an object that was handed on, what holds together at this threshold holds its smallest fragment, or is whole.
-    smallest = canonical_ids(fragments, np.stack([cut.a, cut.b], axis=1))
+    smallest = canonical_ids(fragments, np.stack([part.merges.a[:n], part.merges.b[:n]], axis=1))
     goes_on = np.isin(smallest, above.ids)
     whole = np.unique(smallest[~goes_on])
     smallest[goes_on] = above.lookup(smallest[goes_on])

@@ -1,43 +1,147 @@
-"""The region graph to a dendrogram: one run, every threshold."""
+"""Fragments to merges at every threshold, part by part up a tree of boxes of blocks.
+
+The parts of one level are the blocks of one stage: each is computed, recorded and resumed alone. The last level is the whole
+volume as one part, which holds only what no smaller part could decide.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from axonloom.assembly.edge_table import EdgeTable
-from axonloom.geometry import Block
-from axonloom.segmentation.agglomeration import agglomerate
-from axonloom.stage import Stage, StagePlan
-from axonloom.stages.graph import EDGES
-from axonloom.stages.inputs import stage_folder, stage_input
+import numpy as np
 
-DENDROGRAM = "dendrogram.parquet"
+from axonloom.assembly.dendrogram import Dendrogram
+from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.faces import BlockFaces
+from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.join_table import JoinTable
+from axonloom.assembly.object_table import ObjectTable
+from axonloom.assembly.open_faces import OpenFaces
+from axonloom.assembly.part_tree import faces_between, outer_sides, part_grids
+from axonloom.config.merge import MergeSettings
+from axonloom.geometry import Block, BlockGrid
+from axonloom.segmentation.parts import MergedPart, Undecided, merge_part
+from axonloom.stage import Stage, StagePlan
+from axonloom.stages.fragment import edges_path, faces_path
+from axonloom.stages.fragments_volume import objects_path
+from axonloom.stages.inputs import stage_folder, stage_input
+from axonloom.stages.join import joins_path
+
+TABLES = ("fragments", "merges", "objects", "edges", "faces")
 
 
 class AgglomerateStage(Stage):
+    """One level of the tree."""
+
     name = "agglomerate"
-    version = 1
-    bytes_read, bytes_written, memory = 0.3, 0.1, 10.0
+    version = 2
+    voxels_per_second = 1e7
+    bytes_read, bytes_written, memory = 1.0, 0.3, 60.0
 
     @classmethod
-    def planned(cls, graph: StagePlan, lowest: Decimal) -> StagePlan:
-        return StagePlan(
-            stage=cls.name,
-            version=cls.version,
-            parameters={"scoring": "mean", "lowest": format(lowest.normalize(), "f")},
-            inputs={"graph": stage_input(graph)},
-            grid=graph.grid,
-            workspace=graph.workspace,
-        )
+    def planned(cls, fragment: StagePlan, join: StagePlan, settings: MergeSettings) -> tuple[StagePlan, ...]:
+        """The plans of all levels, finest first."""
+        grids = part_grids(BlockGrid(fragment.grid.region, fragment.grid.shape), int(settings.part * 10**6))
+        plans: list[StagePlan] = []
+        for level, grid in enumerate(grids, 1):
+            parameters = {
+                "scoring": "mean",
+                "lowest": format(settings.lowest.normalize(), "f"),
+                "absorb": fragment.parameters["absorb"],
+                "low": fragment.parameters["low"],
+            }
+            plans.append(
+                StagePlan(
+                    stage=cls.name,
+                    version=cls.version,
+                    parameters={**parameters, "level": level} if len(grids) > 1 else parameters,
+                    inputs={"within": stage_input(plans[-1] if plans else fragment), "joins": stage_input(join)},
+                    grid=grid,
+                    workspace=fragment.workspace,
+                )
+            )
+        return tuple(plans)
+
+    @classmethod
+    def memory_a_voxel(cls, plan: StagePlan) -> float:
+        # Above the first level there is only what parts could not decide, as measured on a hard phantom.
+        return cls.memory if plan.parameters.get("level", 1) == 1 else 2.0
+
+    @cached_property
+    def within(self) -> StagePlan:
+        """The stage of the level below; the fragment stage below the first."""
+        return StagePlan.load(stage_folder(self.plan.inputs["within"], self.plan.workspace))
+
+    @cached_property
+    def join(self) -> StagePlan:
+        return StagePlan.load(stage_folder(self.plan.inputs["joins"], self.plan.workspace))
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        edges = EdgeTable.read(stage_folder(self.plan.inputs["graph"], self.plan.workspace) / EDGES)
-        dendrogram = agglomerate(edges, self.plan.parameters["lowest"])
-        dendrogram.write(self.plan.folder / DENDROGRAM)
-        return {"merges": len(dendrogram)}
+        parameters = self.plan.parameters
+        within = self.within.grid.blocks_touching(block.core)
+        contacts, joins = self._contacts(block)
+        part = merge_part(
+            [undecided_of(self.within, i) for i in within],
+            [outer_sides(self.within.grid.block(i).core, block.core) for i in within],
+            contacts,
+            joins,
+            absorb=parameters["absorb"],
+            low=parameters["low"],
+            lowest=parameters["lowest"],
+        )
+        write_part(self.plan.folder, block.index, part)
+        return {
+            "merges": len(part.merges),
+            "undecided_objects": len(part.undecided.objects),
+            "undecided_edges": len(part.undecided.edges),
+        }
+
+    def _contacts(self, block: Block) -> tuple[EdgeTable, np.ndarray]:
+        """What the join stage found where parts of the level below meet in a part."""
+        edges, joins = [], []
+        for index, axes in faces_between(self.join.grid, self.within.grid, block.core):
+            edges.append(EdgeTable.read(edges_path(self.join.folder, index)).across(axes))
+            joins.append(JoinTable.read(joins_path(self.join.folder, index)).across(axes).pairs)
+        return EdgeTable.concatenate(edges), np.concatenate([np.zeros((0, 2), np.uint64), *joins])
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / DENDROGRAM]
+        return [_path(self.plan.folder, table, block.index) for table in TABLES]
+
+
+def undecided_of(plan: StagePlan, index: int) -> Undecided:
+    """What a part handed on; for a block of the fragment stage, all that it has."""
+    if plan.stage != AgglomerateStage.name:
+        return Undecided(
+            ObjectTable.read(objects_path(plan.folder, index)),
+            EdgeTable.read(edges_path(plan.folder, index)),
+            OpenFaces.of_block(BlockFaces.read(faces_path(plan.folder, index))),
+        )
+    return Undecided(
+        ObjectTable.read(_path(plan.folder, "objects", index)),
+        EdgeTable.read(_path(plan.folder, "edges", index)),
+        OpenFaces.read(_path(plan.folder, "faces", index)),
+    )
+
+
+def write_part(folder: Path, index: int, part: MergedPart) -> None:
+    part.fragments.write(_path(folder, "fragments", index))
+    part.merges.write(_path(folder, "merges", index))
+    part.undecided.objects.write(_path(folder, "objects", index))
+    part.undecided.edges.write(_path(folder, "edges", index))
+    part.undecided.faces.write(_path(folder, "faces", index))
+
+
+def read_part(plan: StagePlan, index: int) -> MergedPart:
+    """What a part wrote."""
+    return MergedPart(
+        IdMap.read(_path(plan.folder, "fragments", index)),
+        Dendrogram.read(_path(plan.folder, "merges", index)),
+        undecided_of(plan, index),
+    )
+
+
+def _path(folder: Path, table: str, index: int) -> Path:
+    return folder / table / f"{index:08d}.parquet"

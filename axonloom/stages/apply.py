@@ -15,7 +15,7 @@ from axonloom.geometry import Block, BlockGrid, Box, chunk_for_blocks
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input
 from axonloom.stages.layer_stage import LayerStage
-from axonloom.stages.pool import LOOKUP
+from axonloom.stages.pool import lookup_path
 from axonloom.volumes import Volume
 from axonloom.workspace import portable
 
@@ -45,9 +45,9 @@ class ApplyStage(LayerStage):
     def fragments(self) -> Volume:
         return open_volume_input(self.plan.inputs["fragments"], self.plan.workspace)
 
-    @cached_property
-    def table(self) -> LookupTable:
-        return LookupTable.open(stage_folder(self.plan.inputs["pool"], self.plan.workspace) / LOOKUP)
+    def table(self, block: int) -> LookupTable:
+        """From the ids that a block wrote to segments."""
+        return LookupTable.open(lookup_path(stage_folder(self.plan.inputs["pool"], self.plan.workspace), block))
 
     @cached_property
     def output(self) -> Volume:
@@ -60,7 +60,7 @@ class ApplyStage(LayerStage):
             self.plan.fingerprint,
             self.plan.workspace,
             shape=self.plan.grid.region.shape,
-            dtype=np.dtype(self.table.dtype),
+            dtype=np.dtype(self.table(0).dtype),
             chunk=(z, y, x),
             voxel_size=self.fragments.voxel_size,
             offset=self.fragments.offset,
@@ -69,7 +69,7 @@ class ApplyStage(LayerStage):
         self.bind()
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        labels = relabel(self.fragments.read(block.core), self.table)
+        labels = relabel(self.fragments.read(block.core), self.table(block.index))
         # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.
         self.permit()
         self.output.write(block.core, labels)

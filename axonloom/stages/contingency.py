@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,10 @@ class ContingencyStage(Stage):
     def files(self, block: Block) -> list[Path]:
         return [table_path(self.plan.folder, block.index)]
 
-    def total(self) -> ContingencyTable:
-        """The counts of all blocks together; all must be done."""
-        return ContingencyTable.summed(
-            ContingencyTable.read(table_path(self.plan.folder, b)) for b in range(len(self.plan.grid))
-        )
+    def tables(self) -> Iterator[tuple[int, ContingencyTable]]:
+        """The counts of each block; all must be done."""
+        for b in range(len(self.plan.grid)):
+            yield b, ContingencyTable.read(table_path(self.plan.folder, b))
 
 
 def table_path(folder: Path, block: int) -> Path:

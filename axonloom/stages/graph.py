@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.join_table import read_joins
+from axonloom.assembly.join_table import JoinTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import assemble
 from axonloom.geometry import Block
@@ -49,7 +47,7 @@ class GraphStage(Stage):
         graph = assemble(
             ObjectTable.concatenate([ObjectTable.read(objects_path(fragment, b)) for b in blocks]),
             EdgeTable.concatenate([EdgeTable.read(edges_path(f, b)) for b in blocks for f in (fragment, join)]),
-            np.concatenate([read_joins(joins_path(join, b)) for b in blocks]),
+            JoinTable.concatenate([JoinTable.read(joins_path(join, b)) for b in blocks]).pairs,
         )
         graph = absorb(graph, self.plan.parameters["absorb"], self.plan.parameters["low"])
         graph.fragments.write(self.plan.folder / FRAGMENTS)

@@ -14,7 +14,7 @@ import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import BlockFaces, face_contacts
-from axonloom.assembly.join_table import write_joins
+from axonloom.assembly.join_table import JoinTable
 from axonloom.geometry import Block, BlockGrid
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.fragment import edges_path, faces_path
@@ -40,7 +40,7 @@ class JoinStage(Stage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         fragment = stage_folder(self.plan.inputs["fragments"], self.plan.workspace)
-        tables, joins = [EdgeTable.empty()], [np.empty((0, 2), np.uint64)]
+        tables, joins = [], []
         own = BlockFaces.read(faces_path(fragment, block.index))
         for axis in range(3):
             below = self.plan.grid.neighbour_below(block.index, axis)
@@ -53,12 +53,12 @@ class JoinStage(Stage):
                 )
             edges, joined = face_contacts(lower, upper, self.plan.grid.region.shape)
             tables.append(edges)
-            joins.append(joined)
-        edges = EdgeTable.concatenate(tables).aggregated()
-        joined = np.unique(np.concatenate(joins), axis=0)
-        edges.write(edges_path(self.plan.folder, block.index))
-        write_joins(joins_path(self.plan.folder, block.index), joined)
-        return {"edges": len(edges), "joins": len(joined)}
+            joins.append(JoinTable(joined, np.full(len(joined), axis, np.uint8)))
+        # Faces across different axes are not added up: they may be met at different levels of an agglomeration.
+        contacts, joined_pairs = EdgeTable.concatenate(tables), JoinTable.concatenate(joins)
+        contacts.write(edges_path(self.plan.folder, block.index))
+        joined_pairs.write(joins_path(self.plan.folder, block.index))
+        return {"edges": len(contacts), "joins": len(joined_pairs)}
 
     def files(self, block: Block) -> list[Path]:
         return [edges_path(self.plan.folder, block.index), joins_path(self.plan.folder, block.index)]

@@ -1,52 +1,51 @@
-"""Merges up to a threshold (or a partition), and the rules for dust, to the table from fragments to segments."""
+"""Merges up to a threshold (or a partition), and the rules for dust, to tables from fragments to segments, one a block."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap
-from axonloom.assembly.lookup_table import LookupTable, numbered, pool
+from axonloom.assembly.lookup_table import LookupTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import Threshold
 from axonloom.config.merge import MergeSettings
-from axonloom.geometry import Block
+from axonloom.geometry import Block, BlockGrid
 from axonloom.segmentation.dust import without_dust
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.agglomerate import DENDROGRAM
-from axonloom.stages.graph import CANONICAL, EDGES, FRAGMENTS
+from axonloom.stages.agglomerate import AgglomerateStage
+from axonloom.stages.fragment import edges_path
+from axonloom.stages.fragments_volume import objects_path
+from axonloom.stages.graph import CANONICAL
 from axonloom.stages.inputs import stage_folder, stage_input
+from axonloom.stages.merged_tree import MergedTree
 from axonloom.stages.multicut import PARTITION
-
-LOOKUP = "lookup.arrow"
+from axonloom.stages.whole import one_block
 
 
 class PoolStage(Stage):
-    """Reads the dendrogram of an agglomeration, or else a partition that some other method made."""
+    """Reads the agglomeration, or else a partition that some other method made; block after block, in bounded memory."""
 
     name = "pool"
-    version = 1
-    bytes_read, bytes_written, memory = 0.6, 0.7, 15.0
+    version = 2
+    bytes_read, bytes_written, memory = 0.6, 0.7, 4.0
 
     @classmethod
-    def planned(cls, graph: StagePlan, merged: StagePlan, settings: MergeSettings) -> StagePlan:
-        """The plan for what ``merged`` (the agglomeration, or a stage that writes a partition) makes of ``graph``."""
+    def planned(cls, fragment: StagePlan, join: StagePlan, merged: StagePlan, settings: MergeSettings) -> StagePlan:
+        """The plan for what ``merged`` (the top of the agglomeration, or a stage that writes a partition) makes of fragments."""
         parameters: dict[str, Any] = {}
-        inputs = {"graph": stage_input(graph)}
-        if merged.stage == "agglomerate":
+        inputs = {"fragments": stage_input(fragment), "merged": stage_input(merged)}
+        if merged.stage == AgglomerateStage.name:
             parameters["threshold"] = format(settings.threshold.normalize(), "f")
-            inputs["dendrogram"] = stage_input(merged)
-        else:
-            inputs["partition"] = stage_input(merged)
         # Rules that change nothing are not named, so that what was made before there were any is still good.
         if settings.dust > 1:
             parameters |= {"dust": settings.dust, "dust_lowest": format(settings.dust_lowest.normalize(), "f")}
+            inputs["joins"] = stage_input(join)
         if settings.discard > 1:
             parameters["discard"] = settings.discard
         return StagePlan(
@@ -54,65 +53,156 @@ class PoolStage(Stage):
             version=cls.version,
             parameters=parameters,
             inputs=inputs,
-            grid=graph.grid,
-            workspace=graph.workspace,
+            grid=one_block(fragment.grid),
+            workspace=fragment.workspace,
         )
 
     @property
     def has_thresholds(self) -> bool:
-        """Whether :meth:`segments` can be asked for other thresholds than the plan's."""
-        return "dendrogram" in self.plan.inputs
+        """Whether :meth:`segments_of` can be asked for other thresholds than the plan's."""
+        return self._merged.stage == AgglomerateStage.name
 
     @cached_property
-    def fragments(self) -> ObjectTable:
-        return ObjectTable.read(self._folder("graph") / FRAGMENTS)
+    def blocks(self) -> BlockGrid:
+        """Those that wrote the fragments."""
+        plan = StagePlan.load(self._folder("fragments"))
+        return BlockGrid(plan.grid.region, plan.grid.shape)
 
-    @cached_property
-    def canonical(self) -> IdMap:
-        """From the ids that blocks wrote to those of the fragments."""
-        return IdMap.read(self._folder("graph") / CANONICAL)
+    def segments_of(self, wanted: Mapping[int, np.ndarray], threshold: Threshold | None = None) -> IdMap:
+        """The segments of some fragments, all rules applied: those of the plan, or of another threshold.
 
-    @cached_property
-    def dendrogram(self) -> Dendrogram:
-        return Dendrogram.read(self._folder("dendrogram") / DENDROGRAM)
+        Parameters
+        ----------
+        wanted : block -> uint64
+            Ids that it wrote.
+        threshold : decimal of 0..1, optional
 
-    @cached_property
-    def edges(self) -> EdgeTable:
-        return EdgeTable.read(self._folder("graph") / EDGES)
-
-    def segments(self, threshold: Threshold | None = None) -> np.ndarray:
-        """The segment of each fragment (uint64), all rules applied: those of the plan, or of another threshold.
+        Returns
+        -------
+        IdMap
+            From these ids to numbers or names of segments, 0 for background.
 
         Raises
         ------
         ThresholdError
             The threshold lies below what was recorded.
         """
-        if self.has_thresholds:
-            at = self.plan.parameters["threshold"] if threshold is None else threshold
-            found = pool(self.fragments.ids, self.dendrogram, at)
-        else:
-            partition = IdMap.read(self._folder("partition") / PARTITION)
-            found = numbered(partition.lookup(self.fragments.ids))
-        join, discard = (self.plan.parameters.get(name, 0) for name in ("dust", "discard"))
-        if not (join or discard):
-            return found
-        return without_dust(
-            found,
-            self.fragments,
-            self.edges if join else EdgeTable.empty(),
-            join=join,
-            lowest=self.plan.parameters.get("dust_lowest", "0"),
-            discard=discard,
-        )
+        at = self.plan.parameters.get("threshold") if threshold is None else threshold
+        if not self._has_rules:
+            named = self._named(at, wanted)
+            return _taken(((block, names.lookup(wanted[block])) for block, names in named), wanted)
+        tables = dict(self._tables(at))
+        number = self._without_dust(tables.__getitem__)
+        return _taken(((block, number[tables[block].lookup(ids)]) for block, ids in wanted.items()), wanted)
+
+    def fragments_of(self, wanted: Mapping[int, np.ndarray]) -> IdMap:
+        """The fragments, in the whole volume, of which some ids that blocks wrote are parts; see :meth:`segments_of`."""
+        if not self.has_thresholds:
+            return _taken(((block, self._canonical.lookup(ids)) for block, ids in wanted.items()), wanted)
+        found = self._tree.of_blocks(None, wanted)
+        return _taken(((block, names.lookup(wanted[block])) for block, names in found), wanted)
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        table = LookupTable.compose(self.canonical, self.fragments.ids, self.segments())
-        table.write(self.plan.folder / LOOKUP)
-        return {"segments": table.count}
+        count = 0
+        for index, table in self._tables(self.plan.parameters.get("threshold")):
+            count = table.count
+            table.write(lookup_path(self.plan.folder, index))
+        if self._has_rules:
+            number = self._without_dust(lambda index: LookupTable.open(lookup_path(self.plan.folder, index)))
+            count = int(number.max())
+            for index in range(len(self.blocks)):
+                path = lookup_path(self.plan.folder, index)
+                table = LookupTable.open(path)
+                LookupTable.of(table.ids, number[table.segments], count).write(path)
+        return {"segments": count}
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / LOOKUP]
+        return [lookup_path(self.plan.folder, index) for index in range(len(self.blocks))]
+
+    def _tables(self, threshold: Threshold | None) -> Iterator[tuple[int, LookupTable]]:
+        """Block by block its table before the rules for dust: segments 1, 2, … in the order of their smallest fragments."""
+        names = self._tree.whole(threshold) if self.has_thresholds else np.unique(self._partition.targets)
+        numbers = IdMap(names, np.arange(1, len(names) + 1, dtype=np.uint64))
+        for block, found in self._named(threshold, range(len(self.blocks))):
+            yield block, LookupTable.of(found.ids, numbers.lookup(found.targets), len(names))
+
+    def _named(self, threshold: Threshold | None, only: Collection[int]) -> Iterator[tuple[int, IdMap]]:
+        """Block by block, from the ids that it wrote to the segments' smallest fragments."""
+        if self.has_thresholds:
+            yield from self._tree.of_blocks(threshold, only)
+            return
+        for block in only:
+            ids = ObjectTable.read(objects_path(self._folder("fragments"), block)).ids
+            yield block, IdMap(ids, self._partition.lookup(self._canonical.lookup(ids)))
+
+    def _without_dust(self, table_of: Callable[[int], LookupTable]) -> np.ndarray:
+        """The number of each segment after the rules for dust (uint64, by its number before; 0 for background).
+
+        Only contacts of small segments are kept: no others decide, however often small ones join.
+        """
+        fragments, join = self._folder("fragments"), self.plan.parameters.get("dust", 0)
+        sizes = np.zeros(table_of(0).count + 1, np.uint64)
+        for block in range(len(self.blocks)):
+            objects = ObjectTable.read(objects_path(fragments, block))
+            np.add.at(sizes, table_of(block).lookup(objects.ids), objects.voxels)
+        small = sizes < join
+        contacts = EdgeTable.empty()
+        for block in range(len(self.blocks)) if join > 1 else ():
+            found = [contacts, _between(EdgeTable.read(edges_path(fragments, block)), table_of(block), small)]
+            across = EdgeTable.read(edges_path(self._folder("joins"), block))
+            for axis in range(3):
+                below = self.blocks.neighbour_below(block, axis)
+                if below is not None:
+                    both = LookupTable.united(table_of(below), table_of(block))
+                    found.append(_between(across.across([axis]), both, small))
+            contacts = EdgeTable.concatenate(found).aggregated()
+        segments = np.arange(1, len(sizes), dtype=np.uint64)
+        cleaned = without_dust(
+            segments,
+            ObjectTable(segments, sizes[1:]),
+            contacts,
+            join=join,
+            lowest=self.plan.parameters.get("dust_lowest", "0"),
+            discard=self.plan.parameters.get("discard", 0),
+        )
+        return np.concatenate([np.zeros(1, np.uint64), cleaned])
+
+    @property
+    def _has_rules(self) -> bool:
+        return bool({"dust", "discard"} & set(self.plan.parameters))
+
+    @cached_property
+    def _merged(self) -> StagePlan:
+        return StagePlan.load(self._folder("merged"))
+
+    @cached_property
+    def _tree(self) -> MergedTree:
+        return MergedTree(self._merged)
+
+    @cached_property
+    def _canonical(self) -> IdMap:
+        """From the ids that blocks wrote to those of the fragments, where these were merged all at once."""
+        return IdMap.read(stage_folder(self._merged.inputs["graph"], self.plan.workspace) / CANONICAL)
+
+    @cached_property
+    def _partition(self) -> IdMap:
+        return IdMap.read(self._folder("merged") / PARTITION)
 
     def _folder(self, name: str) -> Path:
         return stage_folder(self.plan.inputs[name], self.plan.workspace)
+
+
+def lookup_path(folder: Path, block: int) -> Path:
+    return folder / "lookup" / f"{block:08d}.arrow"
+
+
+def _between(edges: EdgeTable, table: LookupTable, small: np.ndarray) -> EdgeTable:
+    """The contacts of small segments, from those of fragments."""
+    a, b = table.lookup(edges.a).astype(np.uint64), table.lookup(edges.b).astype(np.uint64)
+    kept = small[a] | small[b]
+    return edges.taken(kept).between(a[kept], b[kept]).aggregated()
+
+
+def _taken(found: Iterator[tuple[int, np.ndarray]], wanted: Mapping[int, np.ndarray]) -> IdMap:
+    """All that was found for what was wanted of each block."""
+    return IdMap.concatenate([IdMap(wanted[block], targets) for block, targets in found])

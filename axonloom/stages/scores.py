@@ -13,10 +13,11 @@ from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import LookupTable
 from axonloom.chain import Chain
 from axonloom.durable import write_json
+from axonloom.evaluation.contingency import ContingencyTable
 from axonloom.evaluation.report import Scores, score
 from axonloom.evaluation.thresholds import score_thresholds
 from axonloom.stages.contingency import ContingencyStage
-from axonloom.stages.pool import LOOKUP, PoolStage
+from axonloom.stages.pool import PoolStage, lookup_path
 
 FORMAT_VERSION = 1
 
@@ -80,23 +81,24 @@ def score_chain(chain: Chain) -> ChainScores:
 
 def _stitched_scores(chain: Chain) -> ChainScores:
     zero = chain.configuration.evaluate.predicted_zero
-    labels = ContingencyStage(chain.contingency).total()
-    table = LookupTable.open(chain.pool.folder / LOOKUP)
-    joined = labels.relabelled(lambda ids: table.lookup(ids).astype(np.uint64))
+    labels, wanted = _counted(chain)
+    tables = [LookupTable.open(lookup_path(chain.pool.folder, block)) for block in wanted]
+    segments = IdMap.concatenate([IdMap(t.ids, t.segments.astype(np.uint64)) for t in tables])
+    joined = labels.relabelled(segments.lookup)
     return ChainScores(chain.merging, None, segmentation=score(joined, zero), fragments=score(labels, zero), at={})
 
 
 def _graph_scores(chain: Chain) -> ChainScores:
     settings, merge = chain.configuration.evaluate, chain.configuration.merge
     pool = PoolStage(chain.pool)
-    labels = ContingencyStage(chain.contingency).total().relabelled(pool.canonical.lookup)
+    labels, wanted = _counted(chain)
     thresholds: Sequence[Decimal | None] = [None]
     if pool.has_thresholds:
         thresholds = sorted({merge.threshold, *(t for t in settings.thresholds if t >= merge.lowest)})
     at = score_thresholds(
         labels,
         thresholds,
-        lambda t: IdMap(pool.fragments.ids, pool.segments(t)).lookup,
+        lambda t: pool.segments_of(wanted, t).lookup,
         settings.predicted_zero,
     )
     threshold = merge.threshold if pool.has_thresholds else None
@@ -104,6 +106,13 @@ def _graph_scores(chain: Chain) -> ChainScores:
         method=chain.merging,
         threshold=threshold,
         segmentation=at[threshold],
-        fragments=score(labels, settings.predicted_zero),
+        fragments=score(labels.relabelled(pool.fragments_of(wanted).lookup), settings.predicted_zero),
         at={t: scores for t, scores in at.items() if t is not None},
     )
+
+
+def _counted(chain: Chain) -> tuple[ContingencyTable, dict[int, np.ndarray]]:
+    """Voxels of what blocks wrote, against labels; and the ids (uint64) that each block wrote, where there are labels."""
+    tables = {block: table.without_label_zero() for block, table in ContingencyStage(chain.contingency).tables()}
+    found = {block: np.unique(table.segments[table.segments != 0]) for block, table in tables.items() if len(table)}
+    return ContingencyTable.summed(tables.values()), found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from axonloom.assembly.id_map import IdMap
-from axonloom.assembly.lookup_table import LookupTable
+from axonloom.assembly.lookup_table import LookupTable, numbered
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.overlap_table import OverlapTable, mutual_best
 from axonloom.assembly.union_find import canonical_ids
@@ -19,7 +20,7 @@ from axonloom.stage import Stage, StagePlan
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.overlap import overlaps_path
-from axonloom.stages.pool import LOOKUP
+from axonloom.stages.pool import lookup_path
 from axonloom.stages.whole import one_block
 
 #: Kept with the layer: what whoever finds it should know.
@@ -31,7 +32,7 @@ REMARKS = {
 
 class StitchStage(Stage):
     name = "stitch"
-    version = 1
+    version = 2
     bytes_read, bytes_written, memory = 0.2, 0.1, 10.0
 
     @classmethod
@@ -53,17 +54,22 @@ class StitchStage(Stage):
         labels = stage_folder(self.plan.inputs["labels"], self.plan.workspace)
         overlap = stage_folder(self.plan.inputs["overlaps"], self.plan.workspace)
         measure, minimum = self.plan.parameters["measure"], self.plan.parameters["minimum"]
-        blocks = range(len(StagePlan.load(labels).grid))
-        ids = ObjectTable.concatenate([ObjectTable.read(objects_path(labels, b)) for b in blocks]).ids
+        blocks = range(self._n_blocks)
+        objects = [ObjectTable.read(objects_path(labels, b)) for b in blocks]
+        ids = ObjectTable.concatenate(objects).ids
         joins = np.concatenate(
             [mutual_best(OverlapTable.read(overlaps_path(overlap, b)), measure, minimum) for b in blocks]
         )
-        canonical = canonical_ids(ids, joins)
-        smallest = np.unique(canonical)
-        ranks = np.arange(1, len(smallest) + 1, dtype=np.uint64)
-        table = LookupTable.compose(IdMap(ids, canonical), smallest, ranks)
-        table.write(self.plan.folder / LOOKUP)
-        return {"labels": len(ids), "joins": len(joins), "segments": table.count}
+        segments = IdMap(ids, numbered(canonical_ids(ids, joins)))
+        count = int(segments.targets.max()) if len(ids) else 0
+        for b in blocks:
+            own = objects[b].ids
+            LookupTable.of(own, segments.lookup(own), count).write(lookup_path(self.plan.folder, b))
+        return {"labels": len(ids), "joins": len(joins), "segments": count}
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / LOOKUP]
+        return [lookup_path(self.plan.folder, b) for b in range(self._n_blocks)]
+
+    @cached_property
+    def _n_blocks(self) -> int:
+        return len(StagePlan.load(stage_folder(self.plan.inputs["labels"], self.plan.workspace)).grid)

@@ -184,7 +184,7 @@ def test_suspend_resume_and_cancel(page, station, project):
     page.reload()
     answer(page, "Resume", "Submit", "resume")
     station.wait_for(run, "RUNNING")
-    until(lambda: len(chain.graph.ledger.read().done), lambda n: n >= 1)
+    until(lambda: len(chain.join.ledger.read().done), lambda n: n >= 1)
     page.reload()
     answer(page, "Cancel", "Confirm", "cancel")
     assert station.wait_for(run, "CANCELLED", "COMPLETED")["type"] == "CANCELLED"

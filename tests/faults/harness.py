@@ -32,7 +32,7 @@ PACE = Path(__file__).parent / "pace"
 #: Every process of a trial carries this variable in its environment, and is found by it.
 TAG = "AXONLOOM_FAULT_TRIAL"
 #: Seconds that a block takes longer, by stage: long enough to meet, short enough to wait for.
-SECONDS = {"fragment": 0.15, "graph": 0.1, "apply": 0.15, "pyramid": 0.05}
+SECONDS = {"fragment": 0.15, "agglomerate": 0.1, "apply": 0.15, "pyramid": 0.05}
 BLOCKS = (32, 32, 32)
 
 
@@ -91,7 +91,8 @@ class Trial:
                     "segmentation": segmentation,
                 },
                 "blocks": {"shape": list(BLOCKS)},
-                "merge": {"threshold": "0.6"},
+                # Parts small enough that the agglomeration has levels.
+                "merge": {"threshold": "0.6", "part": "0.15"},
                 "compute": {"workers": 2},
                 **self.more,
             }

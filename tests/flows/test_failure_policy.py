@@ -203,7 +203,7 @@ def test_three_poisoned_blocks_of_two_thousand(prefect_api, tmp_path, monkeypatc
     with monkeypatch.context() as hurried:
         # What the stages before leave need not outlive a power cut here.
         hurried.setattr(os, "fsync", lambda descriptor: None)
-        for plan in (chain.fragment, chain.join, chain.graph, chain.agglomerate, chain.pool):
+        for plan in (chain.fragment, chain.join, *chain.agglomerate, chain.pool):
             run(plan)
     poisoned = {7: "c/0/0/7", 900: "c/4/5/0", 1999: "c/9/9/19"}
     good = {}

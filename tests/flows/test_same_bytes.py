@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -31,20 +32,26 @@ def whole(prefect_api, project, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "workers", "on"),
+    ("blocks", "workers", "on", "part", "levels"),
     [
-        ((32, 32, 32), 4, "local"),
-        ((64, 64, 64), 2, "local"),
-        ((32, 64, 128), 1, "local"),
-        ((32, 32, 96), 2, "dask"),
+        ((32, 32, 32), 4, "local", "0.07", 3),
+        ((64, 64, 64), 2, "local", "0.001", 2),
+        ((32, 64, 128), 1, "local", "16", 1),
+        ((32, 32, 96), 2, "dask", "0.3", 3),
     ],
 )
-def test_the_segmentation_is_the_same_for_every_blocking(whole, project, tmp_path, blocks, workers, on):
+def test_the_segmentation_is_the_same_for_every_blocking(whole, project, tmp_path, blocks, workers, on, part, levels):
     from flows.reconstruct import reconstruct
 
     expected, scores, whole_workspace = whole
     config = configuration(project, tmp_path / "work", blocks, workers)
-    config = config.model_copy(update={"compute": config.compute.model_copy(update={"on": on})})
+    config = config.model_copy(
+        update={
+            "compute": config.compute.model_copy(update={"on": on}),
+            "merge": config.merge.model_copy(update={"part": Decimal(part)}),
+        }
+    )
+    assert len(Chain(config).agglomerate) == levels
     results = reconstruct(config)
     found = segmentation(tmp_path / "work")
     assert found.shape == SHAPE
@@ -77,7 +84,7 @@ def test_a_new_threshold_repeats_pool_and_apply_only(whole, project, tmp_path):
     before = segmentation(workspace)
     moved = config.model_copy(update={"merge": config.merge.model_copy(update={"threshold": config.merge.lowest})})
     old, new = Chain(config), Chain(moved)
-    assert new.agglomerate.fingerprint == old.agglomerate.fingerprint
+    assert new.agglomerate == old.agglomerate
     assert new.pool.fingerprint != old.pool.fingerprint
     merge(moved)
     changed = segmentation(workspace)

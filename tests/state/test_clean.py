@@ -97,7 +97,7 @@ def test_earlier_results_that_are_read_now_are_inputs(config, project, tmp_path)
     )  # fmt: skip
     assert axonloom("clean", other, "--stale", "--yes").returncode == 0
     assert volume.exists()
-    assert not chain_of(config).graph.folder.exists()
+    assert not chain_of(config).join.folder.exists()
 
 
 def test_a_layer_that_is_a_link_frees_its_disk(config, tmp_path):
@@ -125,7 +125,7 @@ def test_room_is_looked_for_where_the_layer_lies(config):
 
 def test_the_layer_goes_only_when_it_is_named_and_inputs_never(config, project):
     inputs = tree(project)
-    for stage in ("fragment", "join", "graph", "agglomerate", "pool", "apply", "pyramid", "contingency"):
+    for stage in ("fragment", "join", "agglomerate", "pool", "apply", "pyramid", "contingency"):
         assert axonloom("clean", config, "--stage", stage, "--yes").returncode == 0
     layer = config.with_suffix("") / "segmentation"
     assert (layer / "info").exists()

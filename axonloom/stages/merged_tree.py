@@ -1,0 +1,91 @@
+"""The segments of an agglomeration at a threshold, from the top of its tree down to the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.object_table import ObjectTable
+from axonloom.assembly.thresholds import Threshold
+from axonloom.geometry import BlockGrid, Box
+from axonloom.segmentation.parts import MergedPart, segments_within
+from axonloom.stage import StagePlan
+from axonloom.stages.agglomerate import AgglomerateStage, read_part
+from axonloom.stages.fragments_volume import objects_path
+from axonloom.stages.inputs import stage_folder
+
+#: Parts whose tables stay in memory: what is asked for one threshold after the other is read once, where it is small.
+PARTS_KEPT = 16
+
+
+class MergedTree:
+    """What all levels of an agglomeration wrote; in memory there is one part of each level at a time.
+
+    Parameters
+    ----------
+    top : StagePlan
+        The agglomeration's last level.
+    """
+
+    def __init__(self, top: StagePlan) -> None:
+        self.levels = [top]
+        while True:
+            below = StagePlan.load(stage_folder(self.levels[-1].inputs["within"], top.workspace))
+            if below.stage != AgglomerateStage.name:
+                break
+            self.levels.append(below)
+        self.fragment = below
+        self.blocks = BlockGrid(below.grid.region, below.grid.shape)
+        self._part = lru_cache(PARTS_KEPT)(self._read_part)
+
+    def whole(self, threshold: Threshold | None) -> np.ndarray:
+        """The segments at a threshold, named by their smallest fragments (uint64, ascending); None: nothing is merged.
+
+        Raises
+        ------
+        ThresholdError
+            The threshold lies below what was recorded.
+        """
+        found = [whole for _, _, whole in self._down(threshold, None)]
+        return np.sort(np.concatenate(found))
+
+    def of_blocks(
+        self, threshold: Threshold | None, only: Collection[int] | None = None
+    ) -> Iterator[tuple[int, IdMap]]:
+        """Block by block, from the ids that it wrote to the segments' smallest fragments; raises as :meth:`whole`."""
+        for box, segments, _ in self._down(threshold, only):
+            if segments is None:
+                continue
+            for block in self.blocks.blocks_touching(box):
+                if only is None or block in only:
+                    ids = ObjectTable.read(objects_path(self.fragment.folder, block)).ids
+                    yield block, IdMap(ids, segments.lookup(ids))
+
+    def _down(
+        self, threshold: Threshold | None, only: Collection[int] | None
+    ) -> Iterator[tuple[Box, IdMap | None, np.ndarray]]:
+        """All parts that hold any of some blocks, each after the one around it: its box, the segments of what its blocks wrote
+        (for parts of the first level), and those that are whole in it.
+        """
+        wanted = None if only is None else [self.blocks.block(b).core for b in only]
+        nothing = np.zeros(0, np.uint64)
+        waiting = [(0, 0, IdMap(nothing, nothing))]
+        while waiting:
+            depth, index, around = waiting.pop()
+            plan = self.levels[depth]
+            box = plan.grid.block(index).core
+            if wanted is not None and not any(box.contains(core) for core in wanted):
+                continue
+            part = self._part(depth, index)
+            above = part.undecided.objects.ids
+            segments, whole = segments_within(part, threshold, IdMap(above, around.lookup(above)))
+            last = depth + 1 == len(self.levels)
+            yield box, segments if last else None, whole
+            if not last:
+                waiting += [(depth + 1, i, segments) for i in self.levels[depth + 1].grid.blocks_touching(box)]
+
+    def _read_part(self, depth: int, index: int) -> MergedPart:
+        return read_part(self.levels[depth], index)
