@@ -78,11 +78,6 @@ class Dendrogram:
                 end = middle
         return first
 
-    def at(self, threshold: Threshold) -> Dendrogram:
-        """The part of the record down to a higher threshold; raises as :meth:`merges_at` does."""
-        n = self.merges_at(threshold)
-        return Dendrogram(*(getattr(self, name)[:n] for name in COLUMNS), lowest=threshold_fraction(threshold))
-
     def write(self, path: Path) -> None:
         table = pa.table({name: getattr(self, name) for name in COLUMNS})
         lowest = json.dumps([self.lowest.numerator, self.lowest.denominator])

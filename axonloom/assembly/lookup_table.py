@@ -8,11 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from axonloom.assembly.dendrogram import Dendrogram
-from axonloom.assembly.id_map import IdMap, UnknownIdError, positions
+from axonloom.assembly.id_map import UnknownIdError, positions
 from axonloom.assembly.tables import TableError, require_stamp, stamped
-from axonloom.assembly.thresholds import Threshold
-from axonloom.assembly.union_find import canonical_positions
 from axonloom.durable import replacing
 from axonloom.kernel import kernel
 
@@ -20,38 +17,8 @@ KIND = "axonloom lookup table"
 FORMAT_VERSION = 1
 
 
-def pool(fragment_ids: np.ndarray, dendrogram: Dendrogram, threshold: Threshold) -> np.ndarray:
-    """The segment of each fragment at a threshold.
-
-    Parameters
-    ----------
-    fragment_ids : uint64 (n,)
-        Canonical ids of all fragments, ascending.
-    dendrogram : Dendrogram
-        The agglomeration of their region graph.
-    threshold : decimal of 0..1
-        Merges with at least this mean affinity are made.
-
-    Returns
-    -------
-    uint64 (n,)
-        Segment ids 1..m without gaps, in the order of the segments' smallest fragment ids.
-
-    Raises
-    ------
-    ThresholdError, UnknownIdError
-        The threshold lies below the dendrogram's lowest; the dendrogram is of other fragments.
-    """
-    n = dendrogram.merges_at(threshold)
-    a = positions(fragment_ids, dendrogram.a[:n], "the fragments")
-    b = positions(fragment_ids, dendrogram.b[:n], "the fragments")
-    smallest = canonical_positions(len(fragment_ids), a, b)
-    rank = np.cumsum(smallest == np.arange(len(smallest)), dtype=np.uint64)
-    return rank[smallest]
-
-
 def numbered(smallest: np.ndarray) -> np.ndarray:
-    """Segments named by their smallest fragment's id (uint64), numbered 1..m (uint64) as :func:`pool` numbers them."""
+    """Segments named by their smallest fragment's id (uint64), numbered 1..m (uint64) in the order of these ids."""
     _, rank = np.unique(smallest, return_inverse=True)
     return rank.astype(np.uint64) + np.uint64(1)
 
@@ -87,20 +54,6 @@ class LookupTable:
         ids = np.concatenate([one.ids, other.ids])
         order = np.argsort(ids, kind="stable")
         return cls(ids[order], np.concatenate([one.segments, other.segments])[order], one.count)
-
-    @classmethod
-    def compose(cls, canonical: IdMap, fragment_ids: np.ndarray, segments: np.ndarray) -> LookupTable:
-        """Provisional -> canonical -> segment, in one table.
-
-        Parameters
-        ----------
-        canonical : IdMap
-            From provisional to canonical fragment ids.
-        fragment_ids, segments : uint64 (n,)
-            Canonical ids, ascending, and the segment of each (see :func:`pool`); 0 makes a fragment background.
-        """
-        count = int(segments.max()) if len(segments) else 0
-        return cls.of(canonical.ids, segments[positions(fragment_ids, canonical.targets, "the fragments")], count)
 
     def lookup(self, ids: np.ndarray) -> np.ndarray:
         """Segments of fragment ids, in their shape; 0 stays 0.

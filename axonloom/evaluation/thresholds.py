@@ -34,7 +34,7 @@ def score_thresholds(
         Of any type that ``segment_of`` takes; the result has their order.
     segment_of : function
         From a threshold to a function from fragment ids (uint64, ascending, without 0) to their segments, such as
-        ``lambda t: IdMap(ids, pool(ids, dendrogram, t)).lookup``.
+        ``lambda t: segments_at(t).lookup`` with an :class:`~axonloom.assembly.id_map.IdMap`.
     predicted_zero : {"segment", "singletons", "drop"}
 
     Raises

@@ -30,8 +30,7 @@ def without_dust(
     Parameters
     ----------
     segments : uint64 (n,)
-        The segment of each fragment, 1..m without gaps in the order of the segments' smallest fragment ids, as
-        :func:`axonloom.assembly.lookup_table.pool` numbers them.
+        The segment of each fragment, 1..m without gaps in the order of the segments' smallest fragment ids.
     fragments : ObjectTable
         The n fragments and their sizes.
     edges : EdgeTable

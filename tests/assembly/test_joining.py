@@ -13,11 +13,12 @@ from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
 from axonloom.assembly.faces import BlockFaces, Face, face_contacts
 from axonloom.assembly.id_map import IdMap, UnknownIdError
-from axonloom.assembly.lookup_table import LookupTable, pool, relabel
+from axonloom.assembly.lookup_table import LookupTable, relabel
 from axonloom.assembly.tables import TableError
 from axonloom.assembly.union_find import canonical_ids
 from axonloom.geometry import Box
 from axonloom.segmentation.fragments import block_fragments
+from tests.segmentation.whole_graph import compose, pool
 
 
 @settings(deadline=None)
@@ -92,17 +93,17 @@ def test_relabelling_many_labels_through_the_mapped_file(dtype, tmp_path):
 
 def test_composition_and_the_choice_of_dtype():
     canonical = IdMap(np.array([1, 4, 6, 9], np.uint64), np.array([1, 1, 6, 6], np.uint64))
-    table = LookupTable.compose(canonical, np.array([1, 6], np.uint64), np.array([1, 2], np.uint64))
+    table = compose(canonical, np.array([1, 6], np.uint64), np.array([1, 2], np.uint64))
     np.testing.assert_array_equal(table.lookup(np.array([[9, 0], [4, 1]])), [[2, 0], [1, 1]])
     assert table.dtype == np.uint32
-    table = LookupTable.compose(canonical, np.array([1, 6], np.uint64), np.array([1, 2**32], np.uint64))
+    table = compose(canonical, np.array([1, 6], np.uint64), np.array([1, 2**32], np.uint64))
     assert table.dtype == np.uint64
     assert table.count == 2**32
 
 
 def test_empty_lookup_table(tmp_path):
     none = np.zeros(0, np.uint64)
-    LookupTable.compose(IdMap(none, none), none, none).write(tmp_path / "t")
+    compose(IdMap(none, none), none, none).write(tmp_path / "t")
     table = LookupTable.open(tmp_path / "t")
     assert len(table) == 0
     assert relabel(np.zeros((2, 3, 4), np.uint64), table).shape == (2, 3, 4)

@@ -9,13 +9,14 @@ import numpy as np
 
 from axonloom.assembly.edge_table import COLUMNS, EdgeTable
 from axonloom.assembly.faces import face_contacts
-from axonloom.assembly.lookup_table import LookupTable, pool, relabel
+from axonloom.assembly.lookup_table import relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.geometry import BlockGrid, Box
 from axonloom.segmentation.absorption import absorb, absorb_in_block
 from axonloom.segmentation.agglomeration import agglomerate
 from axonloom.segmentation.fragments import BlockFragments, block_fragments, halo
+from tests.segmentation.whole_graph import compose, pool
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Result:
     def segmentation(self, lowest: str, threshold: str) -> np.ndarray:
         dendrogram = agglomerate(self.graph.edges, lowest)
         segments = pool(self.graph.fragments.ids, dendrogram, threshold)
-        return relabel(self.provisional, LookupTable.compose(self.graph.canonical, self.graph.fragments.ids, segments))
+        return relabel(self.provisional, compose(self.graph.canonical, self.graph.fragments.ids, segments))
 
 
 def segment(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap
-from axonloom.assembly.lookup_table import LookupTable, pool, relabel
+from axonloom.assembly.lookup_table import relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.segmentation.agglomeration import agglomerate
@@ -20,6 +20,7 @@ from tests.segmentation import oracles
 from tests.segmentation.blocked import Result, segment
 from tests.segmentation.test_best_neighbour import defined
 from tests.segmentation.test_exactness import blocks, volumes
+from tests.segmentation.whole_graph import compose, pool
 
 
 def clean_segmentation(result: Result, threshold: str, join: int, lowest: str, discard: int) -> np.ndarray:
@@ -27,7 +28,7 @@ def clean_segmentation(result: Result, threshold: str, join: int, lowest: str, d
     graph = result.graph
     segments = pool(graph.fragments.ids, agglomerate(graph.edges, "0.1"), threshold)
     segments = without_dust(segments, graph.fragments, graph.edges, join=join, lowest=lowest, discard=discard)
-    return relabel(result.provisional, LookupTable.compose(graph.canonical, graph.fragments.ids, segments))
+    return relabel(result.provisional, compose(graph.canonical, graph.fragments.ids, segments))
 
 
 def defined_on_voxels(
@@ -125,7 +126,7 @@ def test_no_fragments_at_all():
 
 
 def test_dust_that_was_discarded_is_background_in_the_volume():
-    table = LookupTable.compose(
+    table = compose(
         IdMap(np.array([5, 9], np.uint64), np.array([5, 5], np.uint64)),
         np.array([5], np.uint64),
         np.array([0], np.uint64),

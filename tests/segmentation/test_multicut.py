@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.lookup_table import LookupTable, numbered, relabel
+from axonloom.assembly.lookup_table import numbered, relabel
 from axonloom.segmentation.multicut import edge_costs, multicut
 from tests.segmentation.blocked import Result, segment
 from tests.segmentation.test_exactness import blocks, volumes
+from tests.segmentation.whole_graph import compose
 
 
 def graph(rows: list[tuple[int, int, int, int]]) -> EdgeTable:
@@ -114,7 +115,7 @@ def test_wrong_settings_are_named(beta, weight, words):
 def segmentation(result: Result, beta: str, weight) -> np.ndarray:
     ids = result.graph.fragments.ids
     segments = numbered(multicut(ids, result.graph.edges, beta, weight).targets)
-    return relabel(result.provisional, LookupTable.compose(result.graph.canonical, ids, segments))
+    return relabel(result.provisional, compose(result.graph.canonical, ids, segments))
 
 
 @settings(max_examples=60, deadline=None)
