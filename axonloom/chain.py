@@ -102,9 +102,7 @@ class Chain:
     @property
     def segmenting(self) -> tuple[StagePlan, ...]:
         """From affinities to labels of each block, and what merging needs of them; in order."""
-        if self.stitches:
-            return self.fragment, self.overlap
-        return (self.fragment, self.join, *((self.graph,) if self.merging == "multicut" else ()))
+        return self.fragment, self.overlap if self.stitches else self.join
 
     @property
     def pooling(self) -> tuple[StagePlan, ...]:
@@ -151,7 +149,7 @@ class Chain:
         """What decides which fragments are one: the stages of ``merge.method`` before the pool, in order."""
         if self.stitches:
             return ()
-        return (self.multicut,) if self.merging == "multicut" else self.agglomerate
+        return (self.graph, self.multicut) if self.merging == "multicut" else self.agglomerate
 
     @cached_property
     def pool(self) -> StagePlan:

@@ -41,7 +41,7 @@ def block_time(plan: StagePlan) -> BlockTime | None:
 
 
 def relatives(plan: StagePlan) -> Iterator[StagePlan]:
-    """Plans of the same stage (and scale) in the same workspace under other fingerprints, as they lie there."""
+    """Plans of the same stage (and scale or level) in the same workspace under other fingerprints, as they lie there."""
     for folder in sorted(plan.folder.parent.glob("*/")):
         if folder.name != plan.folder.name and _is_stage(folder):
             try:
@@ -54,8 +54,8 @@ def relatives(plan: StagePlan) -> Iterator[StagePlan]:
 
 
 def role(plan: StagePlan) -> tuple[str, object]:
-    """What a stage is in its chain: its name, with the scale for those of the pyramid."""
-    return plan.stage, plan.parameters.get("mip")
+    """What a stage is in its chain: its name, with the scale of a pyramid or the level of an agglomeration."""
+    return plan.stage, plan.number
 
 
 def stage_folders(workspace: Path) -> Iterator[Path]:

@@ -71,10 +71,14 @@ class StagePlan:
         return self.workspace / self.stage / self.fingerprint[:16]
 
     @property
+    def number(self) -> int | None:
+        """Of the scale or level, where a chain has several stages of this name."""
+        return self.parameters.get("mip", self.parameters.get("level"))
+
+    @property
     def title(self) -> str:
-        """The stage's name, with the number of its scale or level where a chain has several."""
-        number = self.parameters.get("mip", self.parameters.get("level"))
-        return self.stage if number is None else f"{self.stage} {number}"
+        """The stage's name and number."""
+        return self.stage if self.number is None else f"{self.stage} {self.number}"
 
     @property
     def ledger(self) -> Ledger:

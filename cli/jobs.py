@@ -12,6 +12,7 @@ from rich.console import Console
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
+from axonloom.reached_thresholds import require_reached_thresholds
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_configured
 from axonloom.stages.layer_stage import current_state
@@ -53,9 +54,15 @@ def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
     return (chain.infer,)
 
 
+def _run_stages(chain: Chain) -> Iterable[StagePlan]:
+    require_reached_thresholds(chain)
+    return chain.stages()
+
+
 def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
     if chain.infers:
         require_done(chain.infer)
+    require_reached_thresholds(chain)
     return chain.segmenting
 
 
@@ -85,7 +92,7 @@ def _failed_stages(chain: Chain) -> Iterable[StagePlan]:
 #: What a job needs is looked at with its stages, before a server starts: a refusal comes first.
 #: Job -> flow (module and function of one name), and the stages whose progress it shows.
 JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
-    "run": ("reconstruct", lambda chain: chain.stages()),
+    "run": ("reconstruct", _run_stages),
     "train": ("train", _train_stages),
     "infer": ("infer", _infer_stages),
     "segment": ("segment", _segment_stages),
@@ -100,7 +107,7 @@ HELP = {
     "run": "Images (or affinities) to a segmentation: infer, segment, merge, and evaluate where there are labels.",
     "train": "Images and labels to a network. A stopped run goes on from its last checkpoint.",
     "infer": "Images to affinities.",
-    "segment": "Affinities to fragments and their region graph (or to segments of each block, by waterz or mutex watershed).",
+    "segment": "Affinities to fragments and the contacts between them (or to segments of each block, by waterz or mutex watershed).",
     "merge": "Fragments to the segmentation: agglomerate (multicut, overlap), pool, apply.",
     "pool": "Fragments to the table of segment ids (the first half of merge).",
     "apply": "The table to the segmentation (the second half of merge).",

@@ -69,7 +69,7 @@ def _line(status: StageStatus) -> None:
 def _details(status: StageStatus) -> None:
     if status.total > 1:
         for line in block_lines(status.blocks, symbols(), coloured=console.color_system is not None):
-            console.print(f"{'':>14}{line}")
+            console.print(f"{'':>16}{line}")
     kinds: dict[str, list[int]] = {}
     for block, trace in status.failed.items():
         kinds.setdefault(trace.strip().splitlines()[-1] if trace.strip() else "no traceback", []).append(block)

@@ -1,4 +1,4 @@
-"""Affinities to fragments and their region graph."""
+"""Affinities to fragments and the contacts between them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.reached_thresholds import require_reached_thresholds
 from tasks.job import as_job
 from tasks.run_stage import run_stage
 from tasks.samples import show_fragments
@@ -22,6 +23,7 @@ def segment(configuration: Configuration) -> dict[str, Any]:
     With ``segment.method`` waterz or mutex: segment each block alone, and count what neighbours share in their halos.
     """
     chain = Chain(configuration)
+    require_reached_thresholds(chain)
     with Workers(configuration.compute) as workers:
         for plan in chain.segmenting:
             run_stage(plan, workers, configuration.failures)

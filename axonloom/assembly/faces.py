@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
-from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.geometry import Zyx
@@ -43,13 +43,6 @@ class Face:
     selects: np.ndarray
     affinity: np.ndarray | None
 
-    def relabelled(self, ids: IdMap) -> Face:
-        """The face under other ids; background stays."""
-        labels = np.zeros_like(self.labels)
-        foreground = self.labels != 0
-        labels[foreground] = ids.lookup(self.labels[foreground])
-        return replace(self, labels=labels)
-
 
 @dataclass(frozen=True)
 class BlockFaces:
@@ -58,15 +51,19 @@ class BlockFaces:
     low: tuple[Face | None, Face | None, Face | None]
     high: tuple[Face | None, Face | None, Face | None]
 
-    def ids(self) -> np.ndarray:
-        """The fragments (uint64, ascending) that touch any of the faces."""
-        planes = [face.labels.ravel() for face in (*self.low, *self.high) if face is not None]
-        found = np.unique(np.concatenate([np.zeros(0, np.uint64), *planes]))
-        return found[found != 0]
+    def planes_of(self, core: np.ndarray) -> Iterator[np.ndarray]:
+        """Where there are faces, the outermost planes of an array of the core (z, y, x)."""
+        for faces, plane in ((self.low, 0), (self.high, -1)):
+            for axis, face in enumerate(faces):
+                if face is not None:
+                    yield np.take(core, plane, axis)
 
-    def relabelled(self, ids: IdMap) -> BlockFaces:
-        """The faces under other ids; background stays."""
-        low, high = ([f and f.relabelled(ids) for f in faces] for faces in (self.low, self.high))
+    def with_labels(self, planes: Iterator[np.ndarray]) -> BlockFaces:
+        """The faces with other labels, given in the order of :meth:`planes_of`."""
+        low, high = (
+            [None if face is None else replace(face, labels=next(planes)) for face in faces]
+            for faces in (self.low, self.high)
+        )
         return BlockFaces((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def write(self, path: Path) -> None:

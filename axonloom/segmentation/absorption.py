@@ -8,7 +8,7 @@ watershed of Zlateski and Seung (2015, arXiv:1505.00249).
 The order is that of the watershed itself, affinity down and then global edge index up. It is strict, and no merging changes
 it, so the result is a function of the volume alone. It also lets a block settle most of it before anything is written: a
 small fragment that lies within the block joins its strongest neighbour whatever that is elsewhere. What touches a face, and
-is not known to be large, is open; it waits for the whole graph, together with the small ones whose strongest neighbour it is.
+is not known to be large, is open; it waits for what lies around, together with the small ones whose strongest neighbour it is.
 """
 
 from __future__ import annotations
@@ -80,17 +80,21 @@ def absorb_part(
 def absorb_in_block(block: BlockFragments, smaller_than: int, low: int) -> BlockFragments:
     """The fragments of one block, of which as many have been absorbed as the rest of the volume cannot change.
 
-    The parameters are those of :func:`absorb`, which does what is left on the graph of the whole volume.
+    The parameters are those of :func:`absorb`, what is left is done with :func:`absorb_part` where blocks are put together.
     """
+    at_faces = np.zeros(len(block.ids), np.bool_)
+    for plane in block.faces.planes_of(block.numbers):
+        at_faces[plane] = True
     given = RegionGraph(block.objects, block.edges, IdMap(block.objects.ids, block.objects.ids))
-    graph, _ = absorb_part(given, smaller_than, low, block.faces.ids())
+    graph, _ = absorb_part(given, smaller_than, low, block.ids[1:][at_faces[1:]])
+    ids = np.concatenate([block.ids[:1], graph.canonical.targets])
     return BlockFragments(
         core=block.core,
         numbers=block.numbers,
-        ids=np.concatenate([block.ids[:1], graph.canonical.targets]),
+        ids=ids,
         objects=graph.fragments,
         edges=graph.edges,
-        faces=block.faces.relabelled(graph.canonical),
+        faces=block.faces.with_labels(ids[plane] for plane in block.faces.planes_of(block.numbers)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Mean-affinity agglomeration of a whole region graph, exact to the last tie.
+"""Mean-affinity agglomeration of a region graph, or of a part of one, exact to the last tie.
 
 The best edge is merged again and again, down to a threshold: greedy in the strict order (mean affinity down, key up), means
 compared as fractions. Mean linkage is reducible (Bruynooghe 1978): merging never raises the best score to a third object. So

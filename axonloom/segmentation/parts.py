@@ -128,12 +128,14 @@ def _undecided(graph: RegionGraph, merges: Dendrogram, frozen: np.ndarray, faces
     )
 
 
-def segments_within(part: MergedPart, threshold: Threshold | None, above: IdMap) -> tuple[IdMap, np.ndarray]:
+def segments_within(
+    fragments: IdMap, merges: Dendrogram, threshold: Threshold | None, above: IdMap
+) -> tuple[IdMap, np.ndarray]:
     """The segments of what the parts within handed on, named by their smallest fragments.
 
     Parameters
     ----------
-    part : MergedPart
+    fragments, merges : of the part (see :class:`MergedPart`)
     threshold : decimal of 0..1, or None
         Merges of at least this mean affinity are made; None: none are.
     above : IdMap
@@ -151,11 +153,11 @@ def segments_within(part: MergedPart, threshold: Threshold | None, above: IdMap)
     ThresholdError
         The threshold lies below what was recorded.
     """
-    n = part.merges.merges_at(threshold) if threshold is not None else 0
-    fragments = np.unique(part.fragments.targets)
+    n = merges.merges_at(threshold) if threshold is not None else 0
+    ids = np.unique(fragments.targets)
     # Of an object that was handed on, what holds together at this threshold holds its smallest fragment, or is whole.
-    smallest = canonical_ids(fragments, np.stack([part.merges.a[:n], part.merges.b[:n]], axis=1))
+    smallest = canonical_ids(ids, np.stack([merges.a[:n], merges.b[:n]], axis=1))
     goes_on = np.isin(smallest, above.ids)
     whole = np.unique(smallest[~goes_on])
     smallest[goes_on] = above.lookup(smallest[goes_on])
-    return IdMap(part.fragments.ids, IdMap(fragments, smallest).lookup(part.fragments.targets)), whole
+    return IdMap(fragments.ids, IdMap(ids, smallest).lookup(fragments.targets)), whole

@@ -134,12 +134,12 @@ def write_part(folder: Path, index: int, part: MergedPart) -> None:
     part.undecided.faces.write(_path(folder, "faces", index))
 
 
-def read_part(plan: StagePlan, index: int) -> MergedPart:
-    """What a part wrote."""
-    return MergedPart(
+def merges_of(plan: StagePlan, index: int) -> tuple[IdMap, Dendrogram, np.ndarray]:
+    """Of a part its fragments and merges (see :class:`MergedPart`), and the ids (uint64) of what it handed on."""
+    return (
         IdMap.read(_path(plan.folder, "fragments", index)),
         Dendrogram.read(_path(plan.folder, "merges", index)),
-        undecided_of(plan, index),
+        ObjectTable.read(_path(plan.folder, "objects", index)).ids,
     )
 
 

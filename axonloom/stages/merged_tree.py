@@ -7,13 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import Threshold
 from axonloom.geometry import BlockGrid, Box
-from axonloom.segmentation.parts import MergedPart, segments_within
+from axonloom.segmentation.parts import segments_within
 from axonloom.stage import StagePlan
-from axonloom.stages.agglomerate import AgglomerateStage, read_part
+from axonloom.stages.agglomerate import AgglomerateStage, merges_of
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder
 
@@ -22,7 +23,7 @@ PARTS_KEPT = 16
 
 
 class MergedTree:
-    """What all levels of an agglomeration wrote; in memory there is one part of each level at a time.
+    """What all levels of an agglomeration wrote; in memory there are :data:`PARTS_KEPT` parts at a time.
 
     Parameters
     ----------
@@ -79,13 +80,13 @@ class MergedTree:
             box = plan.grid.block(index).core
             if wanted is not None and not any(box.contains(core) for core in wanted):
                 continue
-            part = self._part(depth, index)
-            above = part.undecided.objects.ids
-            segments, whole = segments_within(part, threshold, IdMap(above, around.lookup(above)))
+            fragments, merges, handed_on = self._part(depth, index)
+            above = IdMap(handed_on, around.lookup(handed_on))
+            segments, whole = segments_within(fragments, merges, threshold, above)
             last = depth + 1 == len(self.levels)
             yield box, segments if last else None, whole
             if not last:
                 waiting += [(depth + 1, i, segments) for i in self.levels[depth + 1].grid.blocks_touching(box)]
 
-    def _read_part(self, depth: int, index: int) -> MergedPart:
-        return read_part(self.levels[depth], index)
+    def _read_part(self, depth: int, index: int) -> tuple[IdMap, Dendrogram, np.ndarray]:
+        return merges_of(self.levels[depth], index)

@@ -29,7 +29,11 @@ from axonloom.stages.whole import one_block
 
 
 class PoolStage(Stage):
-    """Reads the agglomeration, or else a partition that some other method made; block after block, in bounded memory."""
+    """Reads the agglomeration, block after block; or else a partition that some other method made of the whole graph.
+
+    In memory there are a few parts and the segments' names; of a partition, all of it. To score other thresholds with rules for
+    dust, the tables of all blocks are.
+    """
 
     name = "pool"
     version = 2

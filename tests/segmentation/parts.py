@@ -83,7 +83,7 @@ class Tree:
                 merged = self.levels[level][part.index]
                 ids = merged.undecided.objects.ids
                 handed_on = IdMap(ids, above[self._around(level, part.index)].lookup(ids))
-                segments, complete = segments_within(merged, threshold, handed_on)
+                segments, complete = segments_within(merged.fragments, merged.merges, threshold, handed_on)
                 found.append(segments)
                 whole.append(complete)
             above = found
