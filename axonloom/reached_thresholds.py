@@ -9,6 +9,7 @@ from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
 from axonloom.chain import Chain
 from axonloom.config.load import ConfigurationError
 from axonloom.stages.inputs import open_volume_input
+from axonloom.volumes import VolumeError
 
 
 def require_reached_thresholds(chain: Chain) -> None:
@@ -21,8 +22,6 @@ def require_reached_thresholds(chain: Chain) -> None:
     ------
     ConfigurationError
         Names the threshold, the volume and its highest affinity.
-    VolumeError
-        A block cannot be read.
     """
     given = chain.configuration.volumes.affinities
     if given is None or chain.fragment.folder.exists():
@@ -32,7 +31,11 @@ def require_reached_thresholds(chain: Chain) -> None:
     volume = open_volume_input(chain.fragment.inputs["affinities"], chain.workspace)
     highest = 0
     for index in _from_all_over(len(chain.fragment.grid)):
-        highest = max(highest, int(volume.read(chain.fragment.grid.block(index).core).max()))
+        try:
+            highest = max(highest, int(volume.read(chain.fragment.grid.block(index).core).max()))
+        except VolumeError:
+            # Not known, then. The stage will name this block, and do the others.
+            return
         if highest >= threshold_to_uint8(threshold):
             return
     why = "everything would be background" if key == "segment.low" else "nothing would be merged"
