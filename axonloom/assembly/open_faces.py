@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from axonloom.assembly.faces import BlockFaces
-from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.id_map import IdMap, distinct
 from axonloom.assembly.tables import read_table, write_table
 
 KIND = "axonloom open faces"
@@ -44,7 +44,7 @@ class OpenFaces:
     @classmethod
     def of_block(cls, faces: BlockFaces) -> OpenFaces:
         found = [
-            (side(axis, high), np.unique(face.labels[face.labels != 0]))
+            (side(axis, high), distinct(face.labels[face.labels != 0]))
             for high, sides in ((False, faces.low), (True, faces.high))
             for axis, face in enumerate(sides)
             if face is not None
@@ -60,7 +60,7 @@ class OpenFaces:
 
     def ids(self) -> np.ndarray:
         """What now reaches a side (uint64, ascending)."""
-        return np.unique(self.now)
+        return distinct(self.now)
 
     def names(self) -> IdMap:
         """From the ids that blocks wrote to what they are now."""

@@ -14,7 +14,7 @@ import numpy as np
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
-from axonloom.assembly.id_map import positions
+from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
 from axonloom.kernel import inlined, kernel
 
@@ -45,10 +45,18 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
     ValueError
         A pair occurs twice, or the affinities add up to 2**62 and more.
     """
-    return agglomerate_part(edges, np.empty(0, np.uint64), lowest)[0]
+    ids = distinct(edges.a, edges.b)
+    ends = positions(ids, edges.a, "the graph"), positions(ids, edges.b, "the graph")
+    return agglomerate_part(ids, edges, ends, np.zeros(len(ids), np.bool_), lowest)[0]
 
 
-def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "0") -> tuple[Dendrogram, np.ndarray]:
+def agglomerate_part(
+    ids: np.ndarray,
+    edges: EdgeTable,
+    ends: tuple[np.ndarray, np.ndarray],
+    frozen: np.ndarray,
+    lowest: Threshold,
+) -> tuple[Dendrogram, np.ndarray]:
     """As many of the merges of :func:`agglomerate` as the rest of the volume cannot change, for a part of it.
 
     An object that is not all known is frozen: it is not merged. An edge to it that would come up next is not decided either,
@@ -57,10 +65,14 @@ def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "
 
     Parameters
     ----------
+    ids : uint64 (n,)
+        The objects of the part, ascending; not all need to have edges.
     edges : EdgeTable
-        The aggregated graph of the part.
-    frozen : uint64 (n,)
-        Objects whose contacts or own composition the rest of the volume may change; not all need to have edges.
+        Its aggregated graph.
+    ends : two of int64
+        Which of the objects each edge joins.
+    frozen : bool (n,)
+        Objects whose contacts or own composition the rest of the volume may change.
     lowest : decimal of 0..1
         As in :func:`agglomerate`.
 
@@ -68,9 +80,9 @@ def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "
     -------
     Dendrogram
         The merges that were made.
-    frozen : uint64, ascending
-        What is frozen in the end, with an edge or without, named by the smallest id of each object. All edges between two of
-        them are undecided. Others are done: none of their edges reaches ``lowest``, and none ever will.
+    frozen : bool (n,)
+        What is frozen in the end, by the first of those that it is made of. All edges between two such objects are undecided.
+        Others are done: none of their edges reaches ``lowest``, and none ever will.
 
     Raises
     ------
@@ -83,21 +95,24 @@ def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
     if len(edges) >= 2**31 or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
-    ids = _distinct(edges.a, edges.b, frozen)
-    is_frozen = np.zeros(len(ids), np.bool_)
-    is_frozen[positions(ids, frozen, "the graph")] = True
+    frozen = frozen.copy()
+    a, b = ends
+    # Between two that are frozen nothing will happen.
+    live = ~(frozen[a] & frozen[b])
+    if not live.all():
+        edges, a, b = edges.taken(live), a[live], b[live]
     by_key = np.argsort(edges.key, kind="stable")
     total, count, key = (column[by_key].astype(np.int64) for column in (edges.sum, edges.count, edges.key))
     scores = _scores(total, count)
     repeated, a, b, total, count, key = _merge_all(
-        positions(ids, edges.a, "the graph")[by_key],
-        positions(ids, edges.b, "the graph")[by_key],
+        a[by_key],
+        b[by_key],
         total,
         count,
         key,
         scores,
         np.argsort(-scores, kind="stable"),
-        is_frozen,
+        frozen,
         floor.numerator,
         floor.denominator,
     )
@@ -106,14 +121,7 @@ def agglomerate_part(edges: EdgeTable, frozen: np.ndarray, lowest: Threshold = "
     merges = Dendrogram(
         ids[a], ids[b], total.astype(np.uint64), count.astype(np.uint64), key.astype(np.uint64), lowest=exact
     )
-    # A frozen object was never merged before it froze, or else it stands under its smallest id.
-    return merges, ids[is_frozen]
-
-
-def _distinct(*arrays: np.ndarray) -> np.ndarray:
-    """The ids in some arrays, ascending without repeats; by sorting, which beats numpy's hashing here five times."""
-    ids = np.sort(np.concatenate(arrays))
-    return ids[np.concatenate([ids[:1] == ids[:1], ids[1:] != ids[:-1]])]
+    return merges, frozen
 
 
 @kernel

@@ -15,12 +15,12 @@ import numpy as np
 
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
-from axonloom.assembly.id_map import IdMap
+from axonloom.assembly.id_map import IdMap, distinct, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
 from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold
-from axonloom.assembly.union_find import canonical_ids
+from axonloom.assembly.union_find import canonical_positions
 from axonloom.segmentation.absorption import absorb_part
 from axonloom.segmentation.agglomeration import agglomerate_part
 
@@ -102,30 +102,53 @@ def merge_part(
     faces = OpenFaces.concatenate([part.faces.at(sides) for part, sides in zip(within, outer, strict=True)])
     graph, waiting = absorb_part(graph, absorb, low, graph.canonical.lookup(faces.ids()))
     faces = faces.renamed(graph.canonical)
-    frozen = np.union1d(faces.ids(), np.union1d(waiting, _could_be_joined_by(waiting, graph.edges, low)))
-    merges, frozen = agglomerate_part(graph.edges, frozen, lowest)
-    return MergedPart(graph.canonical, merges, _undecided(graph, merges, frozen, faces))
+    ids, ends = graph.fragments.ids, graph.ends()
+    frozen = _frozen(graph, ends, faces.ids(), waiting, low)
+    merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest)
+    return MergedPart(graph.canonical, merges, _undecided(graph, ends, merges, frozen, faces))
 
 
-def _could_be_joined_by(waiting: np.ndarray, edges: EdgeTable, low: int) -> np.ndarray:
-    """The objects that absorption may still make one with one of ``waiting``: their strongest contact is at least ``low``."""
-    able = FULL_SCALE - (edges.best >> np.uint64(INDEX_BITS)).astype(np.int64) >= low
-    a, b = edges.a[able], edges.b[able]
-    return np.concatenate([b[np.isin(a, waiting)], a[np.isin(b, waiting)]])
+def _frozen(
+    graph: RegionGraph, ends: tuple[np.ndarray, np.ndarray], at_faces: np.ndarray, waiting: np.ndarray, low: int
+) -> np.ndarray:
+    """Which objects (bool) the rest of the volume may change: those at faces, those that wait for absorption, and what these
+    may still join or be joined by, for their strongest contact is at least ``low``.
+    """
+    ids = graph.fragments.ids
+    frozen, waits = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_)
+    frozen[positions(ids, at_faces, "the part")] = True
+    waits[positions(ids, waiting, "the part")] = True
+    able = FULL_SCALE - (graph.edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low
+    for one, other in (ends, ends[::-1]):
+        frozen[other[able & waits[one]]] = True
+    return frozen | waits
 
 
-def _undecided(graph: RegionGraph, merges: Dendrogram, frozen: np.ndarray, faces: OpenFaces) -> Undecided:
+def _undecided(
+    graph: RegionGraph,
+    ends: tuple[np.ndarray, np.ndarray],
+    merges: Dendrogram,
+    frozen: np.ndarray,
+    faces: OpenFaces,
+) -> Undecided:
     """The frozen objects of a graph after some merges, and the edges between them, added up."""
     ids = graph.fragments.ids
-    objects = canonical_ids(ids, np.stack([merges.a, merges.b], axis=1))
-    goes_on = np.isin(objects, frozen)
-    a, b = graph.ends()
-    both = goes_on[a] & goes_on[b]
+    first = _first_of(ids, merges.a, merges.b)
+    goes_on = frozen[first]
+    both = goes_on[ends[0]] & goes_on[ends[1]]
+    # Positions sort faster than ids, and in the same order.
+    a, b = (first[end[both]].view(np.uint64) for end in ends)
+    edges = graph.edges.taken(both).between(a, b).aggregated()
     return Undecided(
-        ObjectTable.summed(objects[goes_on], graph.fragments.voxels[goes_on]),
-        graph.edges.taken(both).between(objects[a[both]], objects[b[both]]).aggregated(),
+        ObjectTable.summed(ids[first[goes_on]], graph.fragments.voxels[goes_on]),
+        edges.between(ids[edges.a], ids[edges.b]),
         faces,
     )
+
+
+def _first_of(ids: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """For each of some ids (ascending) the position of the smallest that merges make one with it (int64)."""
+    return canonical_positions(len(ids), positions(ids, a, "the part"), positions(ids, b, "the part"))
 
 
 def segments_within(
@@ -154,10 +177,12 @@ def segments_within(
         The threshold lies below what was recorded.
     """
     n = merges.merges_at(threshold) if threshold is not None else 0
-    ids = np.unique(fragments.targets)
+    ids = distinct(fragments.targets)
+    first = _first_of(ids, merges.a[:n], merges.b[:n])
     # Of an object that was handed on, what holds together at this threshold holds its smallest fragment, or is whole.
-    smallest = canonical_ids(ids, np.stack([merges.a[:n], merges.b[:n]], axis=1))
-    goes_on = np.isin(smallest, above.ids)
-    whole = np.unique(smallest[~goes_on])
-    smallest[goes_on] = above.lookup(smallest[goes_on])
-    return IdMap(fragments.ids, IdMap(ids, smallest).lookup(fragments.targets)), whole
+    name = ids.copy()
+    handed_on = positions(ids, above.ids, "the part")
+    name[handed_on] = above.targets
+    is_whole = first == np.arange(len(ids))
+    is_whole[handed_on] = False
+    return IdMap(fragments.ids, IdMap(ids, name[first]).lookup(fragments.targets)), ids[is_whole]
