@@ -39,7 +39,7 @@ class AgglomerateStage(Stage):
     name = "agglomerate"
     version = 2
     voxels_per_second = 1e7
-    bytes_read, bytes_written, memory = 1.0, 0.3, 60.0
+    bytes_read, bytes_written, memory = 1.0, 0.3, 80.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, join: StagePlan, settings: MergeSettings) -> tuple[StagePlan, ...]:
