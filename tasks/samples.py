@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+
 import numpy as np
+from prefect import get_run_logger
 
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.chain import Chain
@@ -10,11 +14,24 @@ from axonloom.geometry import Box
 from axonloom.pictures import affinity_rgb, colour_labels, overlay, panels, slice_image
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_configured, open_volume_input, stage_input
-from axonloom.volumes import Volume
+from axonloom.volumes import Volume, VolumeError
 from tasks.artifacts import embedded, show_markdown
 
 #: Voxels of a slice, at most, along y and x.
 LARGEST = 384
+
+
+def _unless_unreadable(show: Callable[[Chain], None]) -> Callable[[Chain], None]:
+    """A picture that cannot be made costs one warning: the stages that need these voxels say what is wrong, block by block."""
+
+    @wraps(show)
+    def shown(chain: Chain) -> None:
+        try:
+            show(chain)
+        except VolumeError as error:
+            get_run_logger().warning("no sample picture: %s", error)
+
+    return shown
 
 
 def middle_slice(shape: tuple[int, int, int]) -> Box:
@@ -24,12 +41,14 @@ def middle_slice(shape: tuple[int, int, int]) -> Box:
     return Box(start=(z // 2, (y - h) // 2, (x - w) // 2), size=(1, h, w))
 
 
+@_unless_unreadable
 def show_affinities(chain: Chain) -> None:
     """Image and affinities side by side."""
     pictures, titles = _evidence(chain, middle_slice(chain.infer.grid.region.shape))
     _show(chain.infer, pictures, titles)
 
 
+@_unless_unreadable
 def show_fragments(chain: Chain) -> None:
     """Image, affinities and fragments side by side."""
     box = middle_slice(chain.fragment.grid.region.shape)
@@ -38,6 +57,7 @@ def show_fragments(chain: Chain) -> None:
     _show(chain.fragment, [*pictures, colour_labels(fragments.read(box)[0])], [*titles, "fragments (as in blocks)"])
 
 
+@_unless_unreadable
 def show_segmentation(chain: Chain) -> None:
     """Image, affinities and segmentation side by side."""
     box = middle_slice(chain.fragment.grid.region.shape)
