@@ -71,15 +71,15 @@ class MergedTree:
         """All parts that hold any of some blocks, each after the one around it: its box, the segments of what its blocks wrote
         (for parts of the first level), and those that are whole in it.
         """
-        wanted = None if only is None else [self.blocks.block(b).core for b in only]
+        wanted = None if only is None else [self._parts_of(plan, only) for plan in self.levels]
         nothing = np.zeros(0, np.uint64)
         waiting = [(0, 0, IdMap(nothing, nothing))]
         while waiting:
             depth, index, around = waiting.pop()
             plan = self.levels[depth]
-            box = plan.grid.block(index).core
-            if wanted is not None and not any(box.contains(core) for core in wanted):
+            if wanted is not None and index not in wanted[depth]:
                 continue
+            box = plan.grid.block(index).core
             fragments, merges, handed_on = self._part(depth, index)
             above = IdMap(handed_on, around.lookup(handed_on))
             segments, whole = segments_within(fragments, merges, threshold, above)
@@ -87,6 +87,10 @@ class MergedTree:
             yield box, segments if last else None, whole
             if not last:
                 waiting += [(depth + 1, i, segments) for i in self.levels[depth + 1].grid.blocks_touching(box)]
+
+    def _parts_of(self, plan: StagePlan, blocks: Collection[int]) -> set[int]:
+        """The parts of a level in which some blocks lie."""
+        return {part for b in blocks for part in plan.grid.blocks_touching(self.blocks.block(b).core)}
 
     def _read_part(self, depth: int, index: int) -> tuple[IdMap, Dendrogram, np.ndarray]:
         return merges_of(self.levels[depth], index)

@@ -127,15 +127,15 @@ class PoolStage(Stage):
         """Block by block its table before the rules for dust: segments 1, 2, … in the order of their smallest fragments."""
         names = self._tree.whole(threshold) if self.has_thresholds else np.unique(self._partition.targets)
         numbers = IdMap(names, np.arange(1, len(names) + 1, dtype=np.uint64))
-        for block, found in self._named(threshold, range(len(self.blocks))):
+        for block, found in self._named(threshold, None):
             yield block, LookupTable.of(found.ids, numbers.lookup(found.targets), len(names))
 
-    def _named(self, threshold: Threshold | None, only: Collection[int]) -> Iterator[tuple[int, IdMap]]:
-        """Block by block, from the ids that it wrote to the segments' smallest fragments."""
+    def _named(self, threshold: Threshold | None, only: Collection[int] | None) -> Iterator[tuple[int, IdMap]]:
+        """Block by block (default: all), from the ids that it wrote to the segments' smallest fragments."""
         if self.has_thresholds:
             yield from self._tree.of_blocks(threshold, only)
             return
-        for block in only:
+        for block in range(len(self.blocks)) if only is None else only:
             ids = ObjectTable.read(objects_path(self._folder("fragments"), block)).ids
             yield block, IdMap(ids, self._partition.lookup(self._canonical.lookup(ids)))
 
