@@ -37,8 +37,8 @@ def test_submit_and_leave(tmp_path):
         assert json.loads(station.axonloom("runs", other, "--json").stdout) == []
         assert station.wait_for(run["id"], "COMPLETED", "FAILED", "CRASHED")["type"] == "COMPLETED"
         assert until(at_work, lambda runs: not runs, 30) == []
-        graph = Chain(load_configuration(config)).graph
-        assert len(graph.ledger.read().done) == len(graph.grid)
+        join = Chain(load_configuration(config)).join
+        assert len(join.ledger.read().done) == len(join.grid)
         unknown = station.axonloom("submit", "segment", config, "--pool", "cloud")
         assert unknown.returncode == 2
         assert "pools are local and slurm" in unknown.stderr
