@@ -61,6 +61,11 @@ class PoolStage(Stage):
             workspace=fragment.workspace,
         )
 
+    @classmethod
+    def memory_a_voxel(cls, plan: StagePlan) -> float:
+        # Of a partition, the tables of the whole graph are read.
+        return cls.memory if "threshold" in plan.parameters else 15.0
+
     @property
     def has_thresholds(self) -> bool:
         """Whether :meth:`segments_of` can be asked for other thresholds than the plan's."""
