@@ -68,7 +68,7 @@ def demo(
     with sentences():
         subject = _own(data) if data is not None else _phantom(folder)
         _require_same(folder / "train.yaml", subject.image)
-    training, reconstruction, untrained = _configurations(folder, subject, iterations, overrides or [])
+    training, reconstruction, watershed, untrained = _configurations(folder, subject, iterations, overrides or [])
 
     from deployments.server import prefect_server
 
@@ -76,10 +76,21 @@ def demo(
         _run("train", training)
         _make_untrained(training, untrained)
         result = _run("run", reconstruction)
+        console.print("the same affinities with no fragment absorbed, to compare:")
+        bare = _run("run", watershed)
         console.print("the same with an untrained network, to compare:")
         baseline = _run("run", untrained)
     pictures = _draw(folder, Chain(reconstruction))
-    _tell(folder, subject, result, baseline, pictures, time.monotonic() - begin, Chain(reconstruction))
+    rows = [
+        _row("segmentation", result),
+        _row("fragments, small absorbed", result, "fragments_"),
+        _row("watershed, nothing merged", bare, "fragments_"),
+        _row("untrained network", baseline),
+    ]
+    _tell(folder, subject, rows, pictures, time.monotonic() - begin, Chain(reconstruction))
+    if result["voi_split"] + result["voi_merge"] > baseline["voi_split"] + baseline["voi_merge"]:
+        complaints.print("the trained network did no better than the untrained one: something is wrong")
+        raise typer.Exit(exit_codes.SOME_BLOCKS_FAILED)
 
 
 def _phantom(folder: Path) -> Subject:
@@ -126,8 +137,8 @@ def _require_same(known: Path, image: str) -> None:
 
 def _configurations(
     folder: Path, subject: Subject, iterations: int | None, overrides: list[str]
-) -> tuple[Configuration, Configuration, Configuration]:
-    """Write the demo's three configurations and read them back, so that they can be run again by hand."""
+) -> tuple[Configuration, Configuration, Configuration, Configuration]:
+    """Write the demo's configurations and read them back, so that they can be run again by hand."""
 
     def content(workspace: str, *, trained_on: bool, **more: Any) -> dict[str, Any]:
         region = subject.region(trained_on=trained_on)
@@ -142,17 +153,19 @@ def _configurations(
             "blocks": {"shape": [64, 64, 64]},
             # Two blocks for two cores: larger ones compute fewer windows twice.
             "infer": {"blocks": [z, -(-y // 2), x]},
-            # A network of a few minutes is at times very sure and wrong: no edge joins voxels unasked.
-            "segment": {"high": 1},
             **more,
         }
 
     train = {"preset": "small", "iterations": iterations or subject.iterations}
+    # A network of a few minutes is at times very sure and wrong: no edge joins voxels unasked.
+    segment = {"high": 1}
     files = {
         "train.yaml": content("./work", trained_on=True, train=train),
-        "reconstruct.yaml": content("./work", trained_on=False),
-        "untrained.yaml": content("./untrained", trained_on=False),
+        "reconstruct.yaml": content("./work", trained_on=False, segment=segment),
+        "watershed.yaml": content("./work", trained_on=False, segment={**segment, "absorb": 0}),
+        "untrained.yaml": content("./untrained", trained_on=False, segment=segment),
     }
+    files["watershed.yaml"]["volumes"]["segmentation"] = {"path": "precomputed://{workspace}/without_absorption"}
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for name, values in files.items():
@@ -160,8 +173,8 @@ def _configurations(
         (folder / name).write_text(f"# Written by `axonloom demo`.\n{text}")
         with sentences():
             found.append(load_configuration(folder / name, overrides))
-    training, reconstruction, untrained = found
-    return training, reconstruction, untrained
+    training, reconstruction, watershed, untrained = found
+    return training, reconstruction, watershed, untrained
 
 
 def _make_untrained(training: Configuration, untrained: Configuration) -> None:
@@ -209,27 +222,24 @@ def _middle(volume: Volume, axis: int) -> Box:
     return Box(start=start, size=size)
 
 
+def _row(name: str, scores: dict[str, Any], of: str = "") -> tuple[str, ...]:
+    split, merge, error = (scores[f"{of}{key}"] for key in ("voi_split", "voi_merge", "adapted_rand_error"))
+    return name, f"{split:.3f}", f"{merge:.3f}", f"{split + merge:.3f}", f"{error:.3f}"
+
+
 def _tell(
     folder: Path,
     subject: Subject,
-    result: dict[str, Any],
-    baseline: dict[str, Any],
+    rows: list[tuple[str, ...]],
     pictures: list[Path],
     seconds: float,
     chain: Chain,
 ) -> None:
     table = Table(title=f"sections {subject.training} to {subject.shape[0] - 1}, never trained on")
-    for column in ("", "VOI split", "VOI merge", "VOI", "adapted Rand error"):
+    for column in ("", "VOI split", "VOI merge", "VOI", "adapted Rand\nerror"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = (
-        ("segmentation", result, ""),
-        ("fragments, not merged", result, "fragments_"),
-        ("untrained network", baseline, ""),
-    )
-    for name, scores, prefix in rows:
-        split, merge = scores[f"{prefix}voi_split"], scores[f"{prefix}voi_merge"]
-        error = scores[f"{prefix}adapted_rand_error"]
-        table.add_row(name, f"{split:.3f}", f"{merge:.3f}", f"{split + merge:.3f}", f"{error:.3f}")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
     console.print(f"pictures:      {', '.join(str(p) for p in pictures)}")
     console.print(f"segmentation:  {chain.layer} (Neuroglancer precomputed)")
@@ -238,7 +248,3 @@ def _tell(
     )
     console.print("flow runs:     `prefect server start`, then http://127.0.0.1:4200")
     console.print(f"{seconds / 60:.1f} minutes in all")
-    ours = result["voi_split"] + result["voi_merge"]
-    if ours > baseline["voi_split"] + baseline["voi_merge"]:
-        complaints.print("the trained network did no better than the untrained one: something is wrong")
-        raise typer.Exit(exit_codes.SOME_BLOCKS_FAILED)
