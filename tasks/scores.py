@@ -18,7 +18,7 @@ def show_scores(chain: Chain, scores: ChainScores) -> None:
         chain.contingency,
         "scores",
         [
-            _row("nothing merged", scores.fragments),
+            _row("none (fragments)", scores.fragments),
             *(_row(str(name), each) for name, each in merged.items()),
         ],
         f"VOI in bits, label 0 ignored, predicted 0 as {chain.configuration.evaluate.predicted_zero}; the segmentation is {what}",
