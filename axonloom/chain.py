@@ -113,8 +113,7 @@ class Chain:
     def fragment(self) -> StagePlan:
         """What each block writes its labels in: the stage of ``segment.method``."""
         volumes, method = self.configuration.volumes, self.configuration.segment.method
-        stage = {"watershed": FragmentStage, "waterz": WaterzStage, "mutex": MutexStage}[method]
-        return stage.planned(
+        given = (
             self._affinities,
             self._shape,
             volume_input(volumes.mask) if volumes.mask is not None else None,
@@ -122,6 +121,10 @@ class Chain:
             self.configuration.blocks.shape,
             self.workspace,
         )
+        if method == "watershed":
+            return FragmentStage.planned(*given, histograms=self.configuration.merge.score != "mean")
+        stage = {"waterz": WaterzStage, "mutex": MutexStage}[method]
+        return stage.planned(*given)
 
     @cached_property
     def overlap(self) -> StagePlan:

@@ -36,6 +36,15 @@ GOLDEN_OF_OTHERS = {
     "multicut": (1, "f3d3b8628b3fd408"),
     "pool": (2, "eac4077c6420a619"),
 }
+#: The same with quantiles, which need histograms.
+GOLDEN_OF_QUANTILES = {
+    "fragment": (3, "d0bccb3c01da0065"),
+    "join": (3, "6ee637162376b209"),
+    "agglomerate 1": (2, "a358675665bc9895"),
+    "agglomerate 2": (2, "11107b4e2e323c67"),
+    "agglomerate 3": (2, "4339ba1b814ca12f"),
+    "pool": (2, "58a6d36d7c55c245"),
+}
 OTHERS = (
     "merge.method=multicut",
     "merge.multicut.beta=0.45",
@@ -134,6 +143,16 @@ def test_bytes_of_other_settings_change_only_with_the_version(chain):
     tables = [LookupTable.open(each.pool.folder / "lookup" / "00000000.arrow") for each in (others, plain)]
     assert 20 < tables[0].count < tables[1].count
     assert 0 in tables[0].segments
+
+
+def test_bytes_of_quantiles_change_only_with_the_version(chain):
+    quantiles = Chain(load_configuration(chain.workspace.parent / "axonloom.yaml", ["merge.score=aff75_his32"]))
+    found = {}
+    for plan in (*quantiles.segmenting, *quantiles.pooling):
+        assert not run_alone(plan).failed
+        found[plan.title] = plan.version, hashlib.sha256(content(quantiles, plan)).hexdigest()[:16]
+    assert found == GOLDEN_OF_QUANTILES, "bytes of a stage changed: raise its version, then pin the new hash here"
+    assert found["agglomerate 1"] != GOLDEN["agglomerate 1"]
 
 
 def test_the_example_is_not_trivial(chain):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from axonloom.assembly.affinity_bins import MOST_CONTACTS
 from axonloom.assembly.id_map import positions
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.kernel import kernel
@@ -16,6 +17,7 @@ from axonloom.kernel import kernel
 KIND = "axonloom edge table"
 FORMAT_VERSION = 2
 COLUMNS = ("a", "b", "sum", "count", "key", "best")
+HISTOGRAM = "histogram"
 
 INDEX_BITS = 55
 """Bits of a global edge index: enough for 10**16 voxels."""
@@ -23,7 +25,7 @@ INDEX_BITS = 55
 
 @dataclass(frozen=True)
 class EdgeTable:
-    """Edges of a region graph: six uint64 arrays of one length.
+    """Edges of a region graph: six uint64 arrays of one length, and a histogram where quantiles are wanted.
 
     Attributes
     ----------
@@ -37,6 +39,9 @@ class EdgeTable:
     best : uint64
         The strongest of those pairs, as (255 - affinity) << INDEX_BITS | global edge index: the smaller the stronger, the
         first of equals. A minimum adds up in any order.
+    histogram : uint32 (n, bins)
+        How many of the voxel pairs have an affinity in each bin (see :mod:`axonloom.assembly.affinity_bins`); no bins where
+        nobody asked for them.
     """
 
     a: np.ndarray
@@ -45,8 +50,16 @@ class EdgeTable:
     count: np.ndarray
     key: np.ndarray
     best: np.ndarray
+    histogram: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.uint32))
 
     def __post_init__(self) -> None:
+        if self.histogram.shape == (0, 0):
+            object.__setattr__(self, HISTOGRAM, np.zeros((len(self.a), 0), np.uint32))
+        if self.histogram.dtype != np.uint32 or self.histogram.ndim != 2 or len(self.histogram) != len(self.a):
+            raise ValueError(
+                f"the histograms of {len(self.a)} edges are uint32 of shape ({len(self.a)}, bins), not "
+                f"{self.histogram.dtype} {self.histogram.shape}"
+            )
         for name in COLUMNS:
             column = getattr(self, name)
             if column.dtype != np.uint64 or column.shape != (len(self.a),):
@@ -54,23 +67,37 @@ class EdgeTable:
                     f"column {name} of an edge table is uint64 of shape ({len(self.a)},), not {column.dtype} {column.shape}"
                 )
 
+        if self.bins and len(self) and int(self.count.max()) >= MOST_CONTACTS:
+            raise ValueError(
+                f"two objects have {self.count.max()} contacts: too many for a histogram; score by the mean"
+            )
+
     def __len__(self) -> int:
         return len(self.a)
 
     @classmethod
-    def empty(cls) -> EdgeTable:
-        return cls(*(np.zeros(0, np.uint64) for _ in COLUMNS))
+    def empty(cls, bins: int = 0) -> EdgeTable:
+        return cls(*(np.zeros(0, np.uint64) for _ in COLUMNS), histogram=np.zeros((0, bins), np.uint32))
+
+    @property
+    def bins(self) -> int:
+        """Bins of the histograms; 0 where there are none."""
+        return self.histogram.shape[1]
 
     @classmethod
     def concatenate(cls, tables: Sequence[EdgeTable]) -> EdgeTable:
         """All rows of several tables, one after another; add up equal edges with :meth:`aggregated`."""
         if not tables:
             return cls.empty()
-        return cls(*(np.concatenate([getattr(t, name) for t in tables]) for name in COLUMNS))
+        bins = max(t.bins for t in tables)
+        # A table without rows may not know that there are bins.
+        histograms = [t.histogram for t in tables if t.bins == bins]
+        columns = (np.concatenate([getattr(t, name) for t in tables]) for name in COLUMNS)
+        return cls(*columns, histogram=np.concatenate(histograms))
 
     def taken(self, rows: np.ndarray) -> EdgeTable:
         """The rows that an index or boolean array picks."""
-        return EdgeTable(*(getattr(self, name)[rows] for name in COLUMNS))
+        return EdgeTable(*(getattr(self, name)[rows] for name in COLUMNS), histogram=self.histogram[rows])
 
     def across(self, axes: Sequence[int]) -> EdgeTable:
         """The rows whose voxel pairs lie along some axes (0 = z), in a table of which each row holds pairs of one axis only."""
@@ -82,7 +109,9 @@ class EdgeTable:
         if len(table) == 0:
             return table
         columns = (getattr(table, name) for name in COLUMNS)
-        return EdgeTable(*_added_up(_order(table.a, table.b), *columns))
+        order = _order(table.a, table.b)
+        histogram = _histograms_added_up(order, table.a, table.b, table.histogram)
+        return EdgeTable(*_added_up(order, *columns), histogram=histogram)
 
     def relabelled(self, old_ids: np.ndarray, new_ids: np.ndarray) -> EdgeTable:
         """The rows with each ``old_ids[i]`` (ascending) replaced by ``new_ids[i]``; rows that become self-edges go.
@@ -99,16 +128,25 @@ class EdgeTable:
 
     def between(self, a: np.ndarray, b: np.ndarray) -> EdgeTable:
         """The rows with other ends (uint64, in any order within a row); rows that become self-edges go."""
-        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key, self.best))
+        histogram = self.histogram[a != b]
+        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key, self.best), histogram=histogram)
 
     def write(self, path: Path) -> None:
-        write_table(path, pa.table({name: getattr(self, name) for name in COLUMNS}), KIND, FORMAT_VERSION)
+        table = pa.table({name: getattr(self, name) for name in COLUMNS})
+        if self.bins:
+            flat = pa.array(self.histogram.ravel(), pa.uint32())
+            table = table.append_column(HISTOGRAM, pa.FixedSizeListArray.from_arrays(flat, self.bins))
+        write_table(path, table, KIND, FORMAT_VERSION)
 
     @classmethod
     def read(cls, path: Path) -> EdgeTable:
         """Read what :meth:`write` wrote; raises TableError when the file is damaged or of a newer format."""
-        table = read_table(path, KIND, FORMAT_VERSION, COLUMNS)
-        return cls(*(table[name].to_numpy() for name in COLUMNS))
+        table = read_table(path, KIND, FORMAT_VERSION)
+        columns = [table[name].to_numpy() for name in COLUMNS]
+        if HISTOGRAM not in table.column_names:
+            return cls(*columns)
+        histogram = table[HISTOGRAM].combine_chunks()
+        return cls(*columns, histogram=histogram.flatten().to_numpy().reshape(-1, histogram.type.list_size))
 
 
 def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -116,6 +154,15 @@ def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if int(b.max()) < 2**32:
         return np.argsort(a << np.uint64(32) | b)
     return np.lexsort((b, a))
+
+
+def _histograms_added_up(order: np.ndarray, a: np.ndarray, b: np.ndarray, histogram: np.ndarray) -> np.ndarray:
+    """One histogram for each run of equal ends along ``order``."""
+    if not histogram.shape[1]:
+        return np.zeros((0, 0), np.uint32)
+    a, b = a[order], b[order]
+    starts = np.flatnonzero(np.concatenate([[True], (a[1:] != a[:-1]) | (b[1:] != b[:-1])]))
+    return np.add.reduceat(histogram[order], starts, axis=0, dtype=np.uint32)
 
 
 @kernel

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from axonloom.assembly.affinity_bins import BIN_BITS, BINS
 from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.assembly.thresholds import FULL_SCALE
@@ -112,7 +113,9 @@ def _or_empty(array: np.ndarray | None) -> np.ndarray:
     return np.zeros(0, np.uint8) if array is None else array
 
 
-def face_contacts(lower: Face, upper: Face, volume_shape: Zyx) -> tuple[EdgeTable, np.ndarray]:
+def face_contacts(
+    lower: Face, upper: Face, volume_shape: Zyx, *, histograms: bool = False
+) -> tuple[EdgeTable, np.ndarray]:
     """The contacts across the face between two neighbouring blocks.
 
     Parameters
@@ -123,6 +126,8 @@ def face_contacts(lower: Face, upper: Face, volume_shape: Zyx) -> tuple[EdgeTabl
         The low face of the block above.
     volume_shape : (z, y, x)
         Voxels of the stored volume, which number the voxels.
+    histograms : bool
+        Whether the edges have them.
 
     Returns
     -------
@@ -164,6 +169,7 @@ def face_contacts(lower: Face, upper: Face, volume_shape: Zyx) -> tuple[EdgeTabl
         np.ones(len(affinity), np.uint64),
         index,
         (np.uint64(FULL_SCALE) - affinity) << np.uint64(INDEX_BITS) | index,
+        np.eye(BINS, dtype=np.uint32)[affinity >> np.uint64(BIN_BITS)] if histograms else np.zeros((0, 0), np.uint32),
     )
     return edges.aggregated(), pairs
 

@@ -52,6 +52,11 @@ class Configuration(Settings):
                 f"merge.dust and merge.discard are for segments of a region graph, which segment.method {segment} does not "
                 "make: set both to 0"
             )
+        if segment != "watershed" and self.merge.score != "mean":
+            raise ValueError(
+                f"merge.score is for the region graph, which segment.method {segment} does not make: set it to mean (waterz has "
+                "segment.waterz.score)"
+            )
         if segment == "mutex" and not self._has_long_range():
             raise ValueError(
                 "segment.method mutex needs long-range affinities: set volumes.affinities.path and volumes.affinities.offsets, "

@@ -1,7 +1,7 @@
-"""Mean-affinity agglomeration of a region graph, or of a part of one, exact to the last tie.
+"""Agglomeration of a region graph, or of a part of one, by the mean affinity or a quantile of it; exact to the last tie.
 
-The best edge is merged again and again, down to a threshold: greedy in the strict order (mean affinity down, key up), means
-compared as fractions. Mean linkage is reducible (Bruynooghe 1978): merging never raises the best score to a third object. So
+The best edge is merged again and again, down to a threshold: greedy in the strict order (score down, key up), scores compared
+as fractions. Both scores are reducible (Bruynooghe 1978): merging never raises the best score to a third object. So
 scores only fall along the record, an edge that has changed since it was queued can wait in its old place until it comes up,
 and the result is a function of the graph alone. Method as in waterz (Funke et al. 2019) and abiss (Lu et al. 2021), with
 ties resolved.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from axonloom.assembly.affinity_bins import quantile
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
@@ -21,8 +22,8 @@ from axonloom.kernel import inlined, kernel
 LARGEST_SUM = 2**62
 
 
-def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
-    """Merge the objects of a region graph, best mean affinity first.
+def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None = None) -> Dendrogram:
+    """Merge the objects of a region graph, best score first.
 
     Takes up to about 200 bytes of memory an edge, and 1 to 2 CPU seconds per million edges.
 
@@ -31,8 +32,10 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
     edges : EdgeTable
         The aggregated graph (one row a pair).
     lowest : decimal of 0..1
-        Merges below this mean affinity are not made. The lower, the longer it takes; any threshold from here up can be
+        Merges below this score are not made. The lower, the longer it takes; any threshold from here up can be
         taken from the result.
+    percent : int, optional
+        The score is the affinity that so many percent (1..99) of the contacts do not exceed; without it, their mean.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0") -> Dendrogram:
     """
     ids = distinct(edges.a, edges.b)
     ends = positions(ids, edges.a, "the graph"), positions(ids, edges.b, "the graph")
-    return agglomerate_part(ids, edges, ends, np.zeros(len(ids), np.bool_), lowest)[0]
+    return agglomerate_part(ids, edges, ends, np.zeros(len(ids), np.bool_), lowest, percent)[0]
 
 
 def agglomerate_part(
@@ -56,6 +59,7 @@ def agglomerate_part(
     ends: tuple[np.ndarray, np.ndarray],
     frozen: np.ndarray,
     lowest: Threshold,
+    percent: int | None = None,
 ) -> tuple[Dendrogram, np.ndarray]:
     """As many of the merges of :func:`agglomerate` as the rest of the volume cannot change, for a part of it.
 
@@ -73,7 +77,7 @@ def agglomerate_part(
         Which of the objects each edge joins.
     frozen : bool (n,)
         Objects whose contacts or own composition the rest of the volume may change.
-    lowest : decimal of 0..1
+    lowest, percent
         As in :func:`agglomerate`.
 
     Returns
@@ -95,6 +99,8 @@ def agglomerate_part(
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
     if len(edges) >= 2**31 or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
+    if percent is not None and not edges.bins:
+        raise ValueError("quantiles need edges with histograms")
     frozen = frozen.copy()
     a, b = ends
     # Between two that are frozen nothing will happen.
@@ -103,6 +109,9 @@ def agglomerate_part(
         edges, a, b = edges.taken(live), a[live], b[live]
     by_key = np.argsort(edges.key, kind="stable")
     total, count, key = (column[by_key].astype(np.int64) for column in (edges.sum, edges.count, edges.key))
+    histograms = edges.histogram[by_key] if percent is not None else np.zeros((0, 0), np.uint32)
+    if percent is not None:
+        _quantiles(histograms, percent, total, count)
     scores = _scores(total, count)
     repeated, a, b, total, count, key = _merge_all(
         a[by_key],
@@ -110,6 +119,8 @@ def agglomerate_part(
         total,
         count,
         key,
+        histograms,
+        percent or 0,
         scores,
         np.argsort(-scores, kind="stable"),
         frozen,
@@ -125,15 +136,22 @@ def agglomerate_part(
 
 
 @kernel
+def _quantiles(histograms, percent, total, count) -> None:
+    for e in range(len(total)):
+        total[e], count[e] = quantile(histograms[e], percent)
+
+
+@kernel
 def _scores(total, count):
-    """The leading bits of each edge's mean affinity (int64)."""
+    """The leading bits of each edge's score (int64)."""
     scores = np.empty(len(total), np.int64)
     for e in range(len(total)):
         scores[e] = leading_bits(total[e], count[e])
     return scores
 
 
-# One row of eight int64 an edge, a cache line: what it is now, what it was when it was queued, and its two ends.
+# One row of eight int64 an edge, a cache line: what it is now, what it was when it was queued, and its two ends. SUM / COUNT is
+# its score; with quantiles these are a numerator and a denominator.
 SUM, COUNT, KEY, QUEUED_SUM, QUEUED_COUNT, QUEUED_KEY, QUEUED_BITS, ENDS = range(8)
 DEAD = -1
 LAST = 0xFFFFFFFF
@@ -242,8 +260,10 @@ def _settle_order(order, edges) -> None:
 
 
 @kernel
-def _merge_all(a, b, total, count, key, scores, order, frozen, floor_numerator, floor_denominator):
+def _merge_all(a, b, total, count, key, histograms, percent, scores, order, frozen, floor_numerator, floor_denominator):
     """The greedy loop over edges given in ascending order of key; ``order`` sorts them stably by falling score.
+
+    ``percent`` is 0 for means, which need no histograms; else these are added up in place.
 
     ``frozen`` says which nodes must not be merged; those that freeze on the way are added to it, under their smallest member.
 
@@ -294,7 +314,9 @@ def _merge_all(a, b, total, count, key, scores, order, frozen, floor_numerator, 
             if compare(edges[e, QUEUED_SUM], edges[e, QUEUED_COUNT], floor_numerator, floor_denominator) < 0:
                 break
             changed = edges[e, ENDS] != DEAD and (
-                edges[e, COUNT] != edges[e, QUEUED_COUNT] or edges[e, SUM] != edges[e, QUEUED_SUM]
+                edges[e, COUNT] != edges[e, QUEUED_COUNT]
+                or edges[e, SUM] != edges[e, QUEUED_SUM]
+                or edges[e, KEY] != edges[e, QUEUED_KEY]
             )
             if changed:
                 _queue(edges, e)
@@ -348,6 +370,10 @@ def _merge_all(a, b, total, count, key, scores, order, frozen, floor_numerator, 
                         largest = max(edges[f, KEY], edges[g, KEY])
                         stays = _queued_before(edges, f, g)
                         kept, gone = (f, g) if stays else (g, f)
+                        if percent > 0:
+                            for k in range(histograms.shape[1]):
+                                histograms[kept, k] += histograms[gone, k]
+                            sums, counts = quantile(histograms[kept], percent)
                         edges[gone, ENDS] = DEAD
                         edges[kept, SUM], edges[kept, COUNT], edges[kept, KEY] = sums, counts, largest
                     if stays:

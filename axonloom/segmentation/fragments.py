@@ -81,6 +81,8 @@ def block_fragments(
     mask: np.ndarray | None = None,
     smoothing: Sigma | None = None,
     region: Box | None = None,
+    *,
+    histograms: bool = False,
 ) -> BlockFragments:
     """Fragments of one block, their region graph, and its faces.
 
@@ -102,6 +104,8 @@ def block_fragments(
         Gaussian applied to the affinities (masked or not) that decide the watershed; the statistics take the raw ones.
     region : Box, optional
         What is segmented, default the whole volume: edges that leave it do not exist.
+    histograms : bool
+        Whether the edges have histograms of their affinities.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def block_fragments(
         numbers=numbers,
         ids=ids,
         objects=ObjectTable(ids[1:], voxels[1:]),
-        edges=interior_edges(numbers, ids, affinities, read, core, volume_shape),
+        edges=interior_edges(numbers, ids, affinities, read, core, volume_shape, histograms=histograms),
         faces=_faces(numbers, ids, choices, raw, core, at_low_edge, at_high_edge),
     )
 

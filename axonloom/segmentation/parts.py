@@ -70,6 +70,7 @@ def merge_part(
     absorb: int,
     low: int,
     lowest: Threshold,
+    percent: int | None = None,
 ) -> MergedPart:
     """Join the parts that make up a box, absorb, and agglomerate.
 
@@ -85,7 +86,7 @@ def merge_part(
         All pairs of such ids that are one fragment.
     absorb, low : int
         As in :func:`axonloom.segmentation.absorption.absorb`.
-    lowest : decimal of 0..1
+    lowest, percent
         As in :func:`axonloom.segmentation.agglomeration.agglomerate`.
 
     Raises
@@ -104,7 +105,7 @@ def merge_part(
     faces = faces.renamed(graph.canonical)
     ids, ends = graph.fragments.ids, graph.ends()
     frozen = _frozen(graph, ends, faces.ids(), waiting, low)
-    merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest)
+    merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest, percent)
     return MergedPart(graph.canonical, merges, _undecided(graph, ends, merges, frozen, faces))
 
 

@@ -21,7 +21,7 @@ from axonloom.assembly.join_table import JoinTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
 from axonloom.assembly.part_tree import faces_between, outer_sides, part_grids
-from axonloom.config.merge import MergeSettings
+from axonloom.config.merge import MergeSettings, percent_of
 from axonloom.geometry import Block, BlockGrid
 from axonloom.segmentation.parts import MergedPart, Undecided, merge_part
 from axonloom.stage import Stage, StagePlan
@@ -48,7 +48,7 @@ class AgglomerateStage(Stage):
         plans: list[StagePlan] = []
         for level, grid in enumerate(grids, 1):
             parameters = {
-                "scoring": "mean",
+                "scoring": settings.score,
                 "lowest": format(settings.lowest.normalize(), "f"),
                 "absorb": fragment.parameters["absorb"],
                 "low": fragment.parameters["low"],
@@ -68,7 +68,9 @@ class AgglomerateStage(Stage):
     @classmethod
     def memory_a_voxel(cls, plan: StagePlan) -> float:
         # Above the first level there is only what parts could not decide, as measured on a hard phantom.
-        return cls.memory if plan.parameters.get("level", 1) == 1 else 2.0
+        first = plan.parameters.get("level", 1) == 1
+        # A histogram is as large as all else of an edge.
+        return (cls.memory if first else 2.0) * (1 if plan.parameters["scoring"] == "mean" else 2)
 
     @cached_property
     def within(self) -> StagePlan:
@@ -91,6 +93,7 @@ class AgglomerateStage(Stage):
             absorb=parameters["absorb"],
             low=parameters["low"],
             lowest=parameters["lowest"],
+            percent=percent_of(parameters["scoring"]),
         )
         write_part(self.plan.folder, block.index, part)
         return {

@@ -36,8 +36,10 @@ class FragmentStage(FragmentsStage):
         settings: SegmentSettings,
         block: Zyx,
         workspace: Path,
+        *,
+        histograms: bool = False,
     ) -> StagePlan:
-        """The plan for affinities of this shape (zyx), which need not be there yet.
+        """The plan for affinities of this shape (zyx), which need not be there yet; with histograms for quantile scores.
 
         Raises
         ------
@@ -53,11 +55,16 @@ class FragmentStage(FragmentsStage):
                 "high": threshold_to_uint8(settings.high),
                 "smoothing": smoothing,
                 "absorb": settings.absorb,
+                **({"histograms": True} if histograms else {}),
             },
             inputs=cls.inputs(affinities, shape, mask, workspace),
             grid=BlockGrid(Box.of_shape(shape), block, halo(smoothing)),
             workspace=workspace,
         )
+
+    @classmethod
+    def memory_a_voxel(cls, plan: StagePlan) -> float:
+        return cls.memory + 30.0 * ("histograms" in plan.parameters)
 
     def process(self, block: Block) -> Mapping[str, Any]:
         parameters = self.plan.parameters
@@ -70,6 +77,7 @@ class FragmentStage(FragmentsStage):
             parameters["high"],
             mask=self.keep(block),
             smoothing=parameters["smoothing"],
+            histograms="histograms" in parameters,
         )
         kept = absorb_in_block(found, parameters["absorb"], parameters["low"])
         labels = kept.labels(self.fragments.dtype)

@@ -32,7 +32,9 @@ class JoinStage(Stage):
         return StagePlan(
             stage=cls.name,
             version=cls.version,
-            parameters={"high": fragment.parameters["high"]},
+            parameters={
+                name: fragment.parameters[name] for name in ("high", "histograms") if name in fragment.parameters
+            },
             inputs={"fragments": stage_input(fragment)},
             grid=BlockGrid(fragment.grid.region, fragment.grid.shape),
             workspace=fragment.workspace,
@@ -51,7 +53,9 @@ class JoinStage(Stage):
                 raise StageError(
                     f"blocks {below} and {block.index} of {fragment} are neighbours, but one has no face there"
                 )
-            edges, joined = face_contacts(lower, upper, self.plan.grid.region.shape)
+            edges, joined = face_contacts(
+                lower, upper, self.plan.grid.region.shape, histograms="histograms" in self.plan.parameters
+            )
             tables.append(edges)
             joins.append(JoinTable(joined, np.full(len(joined), axis, np.uint8)))
         # Faces across different axes are not added up: they may be met at different levels of an agglomeration.

@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from axonloom.assembly.dendrogram import Dendrogram
+from axonloom.assembly.edge_table import COLUMNS
 from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
 from axonloom.assembly.faces import BlockFaces, Face, face_contacts
 from axonloom.assembly.id_map import IdMap, UnknownIdError
@@ -145,7 +146,7 @@ def test_contacts_across_a_face():
     edges, joins = face_contacts(lower, upper, (10, 5, 6))
     index = 3 * ((3 * 5 + 1) * 6 + 5) + 2
     np.testing.assert_array_equal(joins, [[2, 9]])
-    assert [c.tolist() for c in vars(edges).values()] == [[1], [9], [7], [1], [index], [(248 << 55) + index]]
+    assert [getattr(edges, name).tolist() for name in COLUMNS] == [[1], [9], [7], [1], [index], [(248 << 55) + index]]
 
 
 @pytest.mark.parametrize("origin", [(0, 0, 4), (0, 0, 6), (1, 0, 5)])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonloom.assembly.dendrogram import Dendrogram
-from axonloom.assembly.edge_table import FORMAT_VERSION, EdgeTable
+from axonloom.assembly.edge_table import COLUMNS, FORMAT_VERSION, EdgeTable
 from axonloom.assembly.id_map import IdMap, UnknownIdError
 from axonloom.assembly.lookup_table import LookupTable
 from axonloom.assembly.object_table import ObjectTable
@@ -101,12 +101,12 @@ def test_aggregation(largest):
     tables = [random_edges(rng, n, largest) for n in (0, 40, 1, 300)]
     wanted: dict[tuple[int, int], list[int]] = {}
     for t in tables:
-        for a, b, s, n, k, best in zip(*(c.tolist() for c in vars(t).values()), strict=True):
+        for a, b, s, n, k, best in zip(*(getattr(t, name).tolist() for name in COLUMNS), strict=True):
             if a != b:
                 row = wanted.setdefault((a, b), [0, 0, 0, best])
                 row[:] = [row[0] + s, row[1] + n, max(row[2], k), min(row[3], best)]
     found = EdgeTable.concatenate(tables).aggregated()
-    rows = list(zip(*(c.tolist() for c in vars(found).values()), strict=True))
+    rows = list(zip(*(getattr(found, name).tolist() for name in COLUMNS), strict=True))
     assert rows == [(*pair, *wanted[pair]) for pair in sorted(wanted)]
     parts = EdgeTable.concatenate([t.aggregated() for t in reversed(tables)]).aggregated()
     assert fields(parts) == fields(found)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axonloom.assembly.edge_table import COLUMNS, EdgeTable
+from axonloom.assembly.edge_table import COLUMNS, HISTOGRAM, EdgeTable
 from axonloom.assembly.faces import face_contacts
 from axonloom.assembly.lookup_table import relabel
 from axonloom.assembly.object_table import ObjectTable
@@ -33,8 +33,8 @@ class Result:
         labels[labels > 0] = self.graph.canonical.lookup(labels[labels > 0])
         return labels
 
-    def segmentation(self, lowest: str, threshold: str) -> np.ndarray:
-        dendrogram = agglomerate(self.graph.edges, lowest)
+    def segmentation(self, lowest: str, threshold: str, percent: int | None = None) -> np.ndarray:
+        dendrogram = agglomerate(self.graph.edges, lowest, percent)
         segments = pool(self.graph.fragments.ids, dendrogram, threshold)
         return relabel(self.provisional, compose(self.graph.canonical, self.graph.fragments.ids, segments))
 
@@ -48,6 +48,7 @@ def segment(
     smoothing: object = None,
     seed: int = 0,
     absorbing: int = 0,
+    histograms: bool = False,
 ) -> Result:
     """Fragments and region graph of a volume cut into blocks, which run and are gathered in an order drawn from ``seed``."""
     rng = np.random.default_rng(seed)
@@ -66,6 +67,7 @@ def segment(
             high,
             None if mask is None else mask[b.read.slices],
             smoothing,  # type: ignore[arg-type]
+            histograms=histograms,
         )
         done[b.index] = absorb_in_block(found, absorbing, low)
         labels[b.core.slices] = done[b.index].labels()
@@ -77,7 +79,7 @@ def segment(
         assert (below is None) == (upper is None)
         if below is not None:
             lower = done[below].faces.high[axis]
-            contacts, joined = face_contacts(lower, upper, shape)
+            contacts, joined = face_contacts(lower, upper, shape, histograms=histograms)
             edges.append(contacts)
             joins.append(joined)
     graph = assemble(
@@ -91,5 +93,5 @@ def segment(
 def assert_same_graph(one: RegionGraph, other: RegionGraph) -> None:
     for name in ("ids", "voxels"):
         np.testing.assert_array_equal(getattr(one.fragments, name), getattr(other.fragments, name), err_msg=name)
-    for name in COLUMNS:
+    for name in (*COLUMNS, HISTOGRAM):
         np.testing.assert_array_equal(getattr(one.edges, name), getattr(other.edges, name), err_msg=name)

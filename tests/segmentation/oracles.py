@@ -127,6 +127,49 @@ def strongest(labels: np.ndarray, affinities: np.ndarray) -> dict[tuple[int, int
     return {ends: (weakness << 55) + index for ends, (weakness, index) in found.items()}
 
 
+def histograms(labels: np.ndarray, affinities: np.ndarray) -> dict[tuple[int, int], tuple[int, ...]]:
+    """(a, b) -> how many voxel pairs of two fragments have an affinity of 0 to 7, 8 to 15, …"""
+    flat = labels.ravel()
+    found: dict[tuple[int, int], list[int]] = {}
+    for _, i, j, at in edges_of(affinities):
+        a, b = sorted((int(flat[i]), int(flat[j])))
+        if a and a != b:
+            found.setdefault((a, b), [0] * 32)[int(affinities[at]) // 8] += 1
+    return {ends: tuple(counts) for ends, counts in found.items()}
+
+
+def quantile(histogram: Sequence[int], percent: int) -> Fraction:
+    """The smallest t of 0..1 at which the distribution function, linear over each bin, reaches ``percent``."""
+    wanted, below = Fraction(percent * sum(histogram), 100), Fraction(0)
+    for k, inside in enumerate(histogram):
+        if below + inside >= wanted:
+            return (k + (wanted - below) / inside) / len(histogram)
+        below += inside
+    raise AssertionError("no contacts")
+
+
+def quantile_agglomeration(
+    graph: dict[tuple[int, int], tuple[tuple[int, ...], int]], percent: int, lowest: Fraction
+) -> list[tuple[int, int, Fraction, int]]:
+    """Greedy merging by looking at every edge each time, from (histogram, key): rows (a, b, score, key)."""
+    graph = dict(graph)
+    merges = []
+    while graph:
+        (a, b), (histogram, key) = min(graph.items(), key=lambda e: (-quantile(e[1][0], percent), e[1][1]))
+        score = quantile(histogram, percent)
+        if score < lowest:
+            break
+        merges.append((a, b, score, key))
+        merged: dict[tuple[int, int], tuple[tuple[int, ...], int]] = {}
+        for (u, v), (counts, k) in graph.items():
+            u, v = sorted((a if u == b else u, a if v == b else v))
+            if u != v:
+                counts0, k0 = merged.get((u, v), ((0,) * len(counts), 0))
+                merged[u, v] = (tuple(m + n for m, n in zip(counts0, counts, strict=True)), max(k0, k))
+        graph = merged
+    return merges
+
+
 def agglomeration(
     graph: dict[tuple[int, int], tuple[int, int, int]], lowest: Fraction
 ) -> list[tuple[int, int, int, int, int]]:

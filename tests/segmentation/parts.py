@@ -29,6 +29,7 @@ class Tree:
         absorb: int,
         low: int,
         lowest: str,
+        percent: int | None = None,
     ) -> None:
         self.grids = [grid, *grids]
         self.levels: list[list[MergedPart]] = []
@@ -44,7 +45,7 @@ class Tree:
                             blocks[grid.neighbour_below(index, axis)].faces.high[axis],
                             blocks[index].faces.low[axis],
                         )
-                        found, joined = face_contacts(lower, upper, grid.region.shape)
+                        found, joined = face_contacts(lower, upper, grid.region.shape, histograms=percent is not None)
                         contacts.append(found)
                         joins.append(joined)
                 self.levels[-1].append(
@@ -56,6 +57,7 @@ class Tree:
                         absorb=absorb,
                         low=low,
                         lowest=lowest,
+                        percent=percent,
                     )
                 )
             undecided = [part.undecided for part in self.levels[-1]]

@@ -27,41 +27,48 @@ def blockings(draw):
 
 
 @settings(max_examples=300, deadline=None)
-@given(volumes(9), blockings(), st.sampled_from([0, 2, 3, 7, 30]), st.sampled_from(["0", "0.1", "0.4", "1"]))
-def test_any_parts_give_the_merges_of_the_whole(volume, blocking, absorbing, lowest):
+@given(
+    volumes(9),
+    blockings(),
+    st.sampled_from([0, 2, 3, 7, 30]),
+    st.sampled_from(["0", "0.1", "0.4", "1"]),
+    st.sampled_from([None, None, 10, 50, 85]),
+)
+def test_any_parts_give_the_merges_of_the_whole(volume, blocking, absorbing, lowest, percent):
     affinities, low, high, mask = volume
     block, times = blocking
-    result = segment(affinities, block, low, high, mask, absorbing=absorbing)
+    result = segment(affinities, block, low, high, mask, absorbing=absorbing, histograms=percent is not None)
     grids, shape = [], block
     for step in times:
         shape = tuple(a * b for a, b in zip(shape, step, strict=True))
         grids.append(BlockGrid(result.grid.region, shape))
     grids.append(BlockGrid(result.grid.region, affinities.shape[1:]))
-    tree = Tree(result.grid, result.blocks, grids, absorbing, low, lowest)
+    tree = Tree(result.grid, result.blocks, grids, absorbing, low, lowest, percent)
 
-    dendrogram = agglomerate(result.graph.edges, lowest)
+    dendrogram = agglomerate(result.graph.edges, lowest, percent)
     assert tree.merges() == list(zip(*(getattr(dendrogram, name).tolist() for name in COLUMNS), strict=True))
     for threshold in ("1", "0.55", lowest):
         if float(threshold) >= float(lowest):
             np.testing.assert_array_equal(
-                tree.segmentation(result.provisional, threshold), result.segmentation(lowest, threshold)
+                tree.segmentation(result.provisional, threshold), result.segmentation(lowest, threshold, percent)
             )
 
 
-def test_a_real_prediction_part_by_part(fly_affinities):
+@pytest.mark.parametrize("percent", [None, 75])
+def test_a_real_prediction_part_by_part(fly_affinities, percent):
     low, high = threshold_to_uint8("0.05"), threshold_to_uint8("0.99")
-    result = segment(fly_affinities, (20, 30, 32), low, high, absorbing=50)
-    dendrogram = agglomerate(result.graph.edges, "0.1")
+    result = segment(fly_affinities, (20, 30, 32), low, high, absorbing=50, histograms=percent is not None)
+    dendrogram = agglomerate(result.graph.edges, "0.1", percent)
     rows = list(zip(*(getattr(dendrogram, name).tolist() for name in COLUMNS), strict=True))
     for voxels in (0, 60**3):
         grids = part_grids(result.grid, voxels)
         assert len(grids) > 2
-        tree = Tree(result.grid, result.blocks, grids, 50, low, "0.1")
+        tree = Tree(result.grid, result.blocks, grids, 50, low, "0.1", percent)
         assert tree.merges() == rows
         assert sum(len(part.merges) for part in tree.levels[-1]) < len(rows)
         for threshold in ("0.2", "0.8"):
             np.testing.assert_array_equal(
-                tree.segmentation(result.provisional, threshold), result.segmentation("0.1", threshold)
+                tree.segmentation(result.provisional, threshold), result.segmentation("0.1", threshold, percent)
             )
 
 

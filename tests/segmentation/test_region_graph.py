@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from axonloom.assembly.edge_table import COLUMNS
 from axonloom.geometry import Box
 from axonloom.segmentation.region_graph import interior_edges
 from tests.segmentation import oracles
@@ -16,11 +17,13 @@ def test_scattered_labels_touch_everywhere(objects):
     affinities = rng.integers(0, 256, (3, 14, 15, 16), dtype=np.uint8)
     ids = np.concatenate([[0], np.sort(rng.choice(10**9, objects, replace=False) + 1)]).astype(np.uint64)
     box = Box.of_shape(compact.shape)
-    edges = interior_edges(compact, ids, affinities, box, box, box.shape)
+    edges = interior_edges(compact, ids, affinities, box, box, box.shape, histograms=True)
     graph = oracles.region_graph(ids[compact], affinities)
-    rows = list(zip(*(column.tolist() for column in vars(edges).values()), strict=True))
+    rows = list(zip(*(getattr(edges, name).tolist() for name in COLUMNS), strict=True))
     strongest = oracles.strongest(ids[compact], affinities)
     assert rows == [(*pair, *graph[pair], strongest[pair]) for pair in sorted(graph)]
+    counted = oracles.histograms(ids[compact], affinities)
+    assert [tuple(row) for row in edges.histogram.tolist()] == [counted[pair] for pair in sorted(counted)]
 
 
 def test_only_pairs_within_the_core_count():

@@ -24,6 +24,7 @@ MULTICUT = {"method": "multicut", "multicut": {"beta": "0.3"}}
 DUST = {"dust": 400, "dust_lowest": "0.05", "discard": 60}
 MERGES = {
     "dust": {"threshold": "0.8", **DUST},
+    "quantile and dust": {"threshold": "0.7", "score": "aff75_his32", **DUST},
     "multicut": MULTICUT,
     "multicut and dust": {**MULTICUT, **DUST},
 }
@@ -72,9 +73,9 @@ def test_the_scores_are_those_of_the_written_volume(whole, project, name):
     assert found.segmentation.voi_merge == pytest.approx(direct.voi_merge, abs=1e-12)
     assert found.segmentation.segments == direct.segments
     assert found.segmentation.voxels_predicted_zero == direct.voxels_predicted_zero
-    if name == "dust":
-        assert found.at[Decimal("0.8")] == found.segmentation
-        assert found.as_dict()["threshold"] == "0.8"
+    if "threshold" in MERGES[name]:
+        assert found.at[Decimal(MERGES[name]["threshold"])] == found.segmentation
+        assert found.as_dict()["threshold"] == MERGES[name]["threshold"]
     else:
         assert found.at == {}
         assert found.as_dict()["method"] == "multicut"
@@ -105,6 +106,19 @@ def test_rules_for_dust_repeat_pool_and_apply_only(whole):
         assert (one.fingerprint == other.fingerprint) == (one.stage in stale)
     rows = status(config, "merge.dust=5")
     assert "merge.dust was 400, is 5" in rows["pool"]["stale"]["differs"]
+
+
+def test_a_quantile_repeats_the_fragments_and_another_one_only_the_merging(whole):
+    chain = whole("quantile and dust")
+    config = chain.workspace.with_suffix(".yaml")
+    other = chain_of(config, "merge.score=aff50_his32")
+    assert [plan.fingerprint for plan in other.segmenting] == [plan.fingerprint for plan in chain.segmenting]
+    assert (
+        "merge.score was aff75_his32, is aff50_his32"
+        in status(config, "merge.score=aff50_his32")["agglomerate"]["stale"]["differs"]
+    )
+    differs = status(config, "merge.score=mean")["fragment"]["stale"]["differs"]
+    assert "histograms (of merge.score) was True, is not set" in differs
 
 
 def test_without_rules_a_plan_is_what_it_was_before_there_were_any(project, tmp_path):
