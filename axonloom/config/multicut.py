@@ -22,7 +22,7 @@ class MulticutSettings(Settings):
         "much) to 0.6.",
     )
     weight: Literal["none", "root", "contacts"] = Field(
-        default="contacts",
+        default="root",
         description="How much a contact between two pieces counts: all the same, by the square root of its voxel pairs, or by "
-        "their number. Measured best at the default beta: contacts.",
+        "their number. Measured best at the default beta: root.",
     )
