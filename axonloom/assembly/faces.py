@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -51,21 +50,6 @@ class BlockFaces:
 
     low: tuple[Face | None, Face | None, Face | None]
     high: tuple[Face | None, Face | None, Face | None]
-
-    def planes_of(self, core: np.ndarray) -> Iterator[np.ndarray]:
-        """Where there are faces, the outermost planes of an array of the core (z, y, x)."""
-        for faces, plane in ((self.low, 0), (self.high, -1)):
-            for axis, face in enumerate(faces):
-                if face is not None:
-                    yield np.take(core, plane, axis)
-
-    def with_labels(self, planes: Iterator[np.ndarray]) -> BlockFaces:
-        """The faces with other labels, given in the order of :meth:`planes_of`."""
-        low, high = (
-            [None if face is None else replace(face, labels=next(planes)) for face in faces]
-            for faces in (self.low, self.high)
-        )
-        return BlockFaces((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
     def write(self, path: Path) -> None:
         """Write all faces to one small file, atomically."""

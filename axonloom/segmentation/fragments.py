@@ -21,6 +21,7 @@ from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
 from axonloom.assembly.union_find import find
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import kernel
+from axonloom.segmentation.absorption import absorb_basins
 from axonloom.segmentation.region_graph import interior_edges
 from axonloom.segmentation.smoothing import FRACTION_BITS, Sigma, is_smoothing, radii, smooth
 
@@ -42,10 +43,12 @@ class BlockFragments:
     core : Box
         The voxels that it owns.
     numbers : uint32 (z, y, x)
-        The core's fragments as the watershed made them, numbered 1..n in raster order; 0 is background.
+        The core's fragments, numbered 1..n in raster order; 0 is background.
     ids : uint64 (n + 1,)
         The provisional id of each number: 1 + the smallest linear index, in the stored volume, of the fragment's part within
-        this core. ``ids[0]`` is 0. Fragments that have been absorbed share an id.
+        this core. ``ids[0]`` is 0.
+    basins : int
+        Fragments before the small ones were absorbed.
     objects : ObjectTable
         The ids and how many of the core's voxels each has.
     edges : EdgeTable
@@ -57,6 +60,7 @@ class BlockFragments:
     core: Box
     numbers: np.ndarray
     ids: np.ndarray
+    basins: int
     objects: ObjectTable
     edges: EdgeTable
     faces: BlockFaces
@@ -82,9 +86,13 @@ def block_fragments(
     smoothing: Sigma | None = None,
     region: Box | None = None,
     *,
+    absorb: int = 0,
     histograms: bool = False,
 ) -> BlockFragments:
     """Fragments of one block, their region graph, and its faces.
+
+    Of the small ones as many have been absorbed as the rest of the volume cannot change; what is left is done with
+    :func:`axonloom.segmentation.absorption.absorb_part` where blocks are put together.
 
     Parameters
     ----------
@@ -104,6 +112,8 @@ def block_fragments(
         Gaussian applied to the affinities (masked or not) that decide the watershed; the statistics take the raw ones.
     region : Box, optional
         What is segmented, default the whole volume: edges that leave it do not exist.
+    absorb : int
+        Fragments of fewer voxels join their strongest neighbours; 0 and 1: none do.
     histograms : bool
         Whether the edges have histograms of their affinities.
 
@@ -140,11 +150,21 @@ def block_fragments(
     )
     numbers, n = _unite(choices)
     ids, voxels = _number(choices, numbers, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64))
+    basins = n
+    if absorb > 1:
+        is_open = np.zeros(n + 1, np.bool_)
+        for axis in range(3):
+            for plane, ends in ((0, at_low_edge), (-1, at_high_edge)):
+                if not ends[axis]:
+                    is_open[np.take(numbers, plane, axis)] = True
+        first = absorb_basins(numbers, voxels, is_open, affinities, _lead(core, read), absorb, low)
+        ids, voxels = _renumber(numbers.ravel(), first, ids, voxels)
     raw = affinities[(slice(None), *core.slices_in(read))]
     return BlockFragments(
         core=core,
         numbers=numbers,
         ids=ids,
+        basins=basins,
         objects=ObjectTable(ids[1:], voxels[1:]),
         edges=interior_edges(numbers, ids, affinities, read, core, volume_shape, histograms=histograms),
         faces=_faces(numbers, ids, choices, raw, core, at_low_edge, at_high_edge),
@@ -358,6 +378,29 @@ def _number(choices, parents, n, origin, volume_shape):
                 numbers[i] = number
                 voxels[number] += np.uint64(1)
     return ids, voxels
+
+
+@kernel
+def _renumber(numbers, first, ids, voxels):
+    """Number what is left 1.. in the old order, in place; ``first[i]`` <= i is what number i is now part of.
+
+    Returns ids and voxel counts by new number.
+    """
+    new = np.zeros(len(first), np.uint32)
+    n = 0
+    for i in range(1, len(first)):
+        if first[i] == i:
+            n += 1
+            new[i] = n
+        else:
+            new[i] = new[first[i]]
+    left_ids, left_voxels = np.zeros(n + 1, np.uint64), np.zeros(n + 1, np.uint64)
+    for i in range(len(first) - 1, 0, -1):
+        left_ids[new[i]] = ids[i]
+        left_voxels[new[i]] += voxels[i]
+    for i in range(len(numbers)):
+        numbers[i] = new[numbers[i]]
+    return left_ids, left_voxels
 
 
 def _faces(

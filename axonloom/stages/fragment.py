@@ -15,7 +15,6 @@ from axonloom.assembly.thresholds import threshold_to_uint8
 from axonloom.checksums import voxels_checksum
 from axonloom.config.segment import SegmentSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
-from axonloom.segmentation.absorption import absorb_in_block
 from axonloom.segmentation.fragments import block_fragments, halo
 from axonloom.stage import StagePlan
 from axonloom.stages.fragments_volume import FragmentsStage, objects_path
@@ -77,19 +76,19 @@ class FragmentStage(FragmentsStage):
             parameters["high"],
             mask=self.keep(block),
             smoothing=parameters["smoothing"],
+            absorb=parameters["absorb"],
             histograms="histograms" in parameters,
         )
-        kept = absorb_in_block(found, parameters["absorb"], parameters["low"])
-        labels = kept.labels(self.fragments.dtype)
+        labels = found.labels(self.fragments.dtype)
         self.fragments.write(block.core, labels)
         self.fragments.sync(block.core)
-        kept.objects.write(objects_path(self.plan.folder, block.index))
-        kept.edges.write(edges_path(self.plan.folder, block.index))
-        kept.faces.write(faces_path(self.plan.folder, block.index))
+        found.objects.write(objects_path(self.plan.folder, block.index))
+        found.edges.write(edges_path(self.plan.folder, block.index))
+        found.faces.write(faces_path(self.plan.folder, block.index))
         return {
-            "basins": len(found.objects),
-            "fragments": len(kept.objects),
-            "edges": len(kept.edges),
+            "basins": found.basins,
+            "fragments": len(found.objects),
+            "edges": len(found.edges),
             "voxels_crc32": voxels_checksum(labels),
         }
 

@@ -13,7 +13,7 @@ from axonloom.assembly.lookup_table import relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.geometry import BlockGrid, Box
-from axonloom.segmentation.absorption import absorb, absorb_in_block
+from axonloom.segmentation.absorption import absorb
 from axonloom.segmentation.agglomeration import agglomerate
 from axonloom.segmentation.fragments import BlockFragments, block_fragments, halo
 from tests.segmentation.whole_graph import compose, pool
@@ -67,9 +67,10 @@ def segment(
             high,
             None if mask is None else mask[b.read.slices],
             smoothing,  # type: ignore[arg-type]
+            absorb=absorbing,
             histograms=histograms,
         )
-        done[b.index] = absorb_in_block(found, absorbing, low)
+        done[b.index] = found
         labels[b.core.slices] = done[b.index].labels()
     edges = [block.edges for block in done.values()]
     joins = [np.zeros((0, 2), np.uint64)]
