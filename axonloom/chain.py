@@ -21,7 +21,7 @@ from axonloom.stages.apply import ApplyStage
 from axonloom.stages.contingency import ContingencyStage
 from axonloom.stages.fragment import FragmentStage
 from axonloom.stages.graph import GraphStage
-from axonloom.stages.inputs import long_range_input, open_configured, stage_input, volume_input
+from axonloom.stages.inputs import long_range_input, open_configured, open_image, stage_input, volume_input
 from axonloom.stages.join import JoinStage
 from axonloom.stages.multicut import MulticutStage
 from axonloom.stages.mutex import MutexStage
@@ -78,7 +78,7 @@ class Chain:
             raise ConfigurationError(
                 f"there is no network yet ({self.checkpoint}): run `axonloom train` first, or set infer.checkpoint"
             )
-        image = open_configured(settings)
+        image = open_image(settings)
         return InferStage.planned(
             volume_input(settings),
             image.shape,

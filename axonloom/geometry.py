@@ -189,9 +189,10 @@ class BlockGrid:
             return
         below = tuple(max(c, s // c * c) for s, c in zip(self.shape, chunk, strict=True))
         above = tuple(-(-s // c) * c for s, c in zip(self.shape, chunk, strict=True))
+        working = " or ".join(dict.fromkeys(map(str, (below, above))))
         raise BlockAlignmentError(
             f"blocks of {self.shape} voxels (zyx) do not fall on the output's chunks of {tuple(chunk)}: two blocks would "
-            f"write the same chunk; blocks.shape of {below} or {above} would work"
+            f"write the same chunk; blocks.shape of {working} would work"
         )
 
 

@@ -47,11 +47,17 @@ def check(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJso
 
 
 def _volumes(chain: Chain) -> dict[str, dict[str, object]]:
-    from axonloom.stages.inputs import open_configured
+    from axonloom.assembly.segmentation_layer import SegmentationLayer
+    from axonloom.stages.inputs import open_configured, open_image
 
+    SegmentationLayer.at(chain.layer)
     volumes = chain.configuration.volumes
     given = {"image": volumes.image, "labels": volumes.labels, "affinities": volumes.affinities, "mask": volumes.mask}
-    opened = {name: open_configured(settings) for name, settings in given.items() if settings is not None}
+    opened = {
+        name: (open_image if name == "image" else open_configured)(settings)
+        for name, settings in given.items()
+        if settings is not None
+    }
     segmented = "image" if volumes.affinities is None else "affinities"
     for name, volume in opened.items():
         if name == "labels" and volume.channels is not None:

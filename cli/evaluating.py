@@ -34,7 +34,7 @@ def evaluate(
     """
     if segmentation is None or labels is None:
         with sentences():
-            if segmentation is not None or labels is not None or config is None:
+            if segmentation is not None or labels is not None:
                 raise ConfigurationError("evaluate takes --segmentation URI and --labels URI, or a configuration")
         scores = run_job(
             "evaluate", configuration_of(config, with_place(overrides, on)), say=complaints if as_json else console
@@ -45,6 +45,8 @@ def evaluate(
     from axonloom.evaluation.report import evaluate_volumes
 
     with sentences():
+        if config is not None or overrides or on is not None:
+            raise ConfigurationError("evaluate of two volumes takes no configuration, no --set and no --on")
         found = evaluate_volumes(
             open_volume(segmentation), open_volume(labels), predicted_zero=predicted_zero
         ).to_dict()

@@ -14,8 +14,8 @@ from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.reached_thresholds import require_reached_thresholds
 from axonloom.stage import StagePlan
-from axonloom.stages.inputs import open_configured
-from axonloom.stages.layer_stage import current_state
+from axonloom.stages.inputs import open_configured, open_image
+from axonloom.stages.layer_stage import current_state, require_own_layer
 from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
 from tasks.upstream import require_done
@@ -46,7 +46,7 @@ def _train_stages(chain: Chain) -> Iterable[StagePlan]:
             raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
     assert image is not None
     assert labels is not None
-    LabelledVolume(open_configured(image), open_configured(labels)).require_fit()
+    LabelledVolume(open_image(image), open_configured(labels)).require_fit()
     return ()
 
 
@@ -55,6 +55,7 @@ def _infer_stages(chain: Chain) -> Iterable[StagePlan]:
 
 
 def _run_stages(chain: Chain) -> Iterable[StagePlan]:
+    require_own_layer(chain.apply)
     require_reached_thresholds(chain)
     return chain.stages()
 

@@ -10,7 +10,9 @@ import typer
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[CONFIG]", help="YAML file; `axonloom init DIR` writes a commented one.", show_default=False
+        metavar="[CONFIG]",
+        help="YAML file, by default axonloom.yaml of this folder; `axonloom init DIR` writes one.",
+        show_default=False,
     ),
 ]
 Overrides = Annotated[

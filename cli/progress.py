@@ -26,7 +26,7 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
     with bars(console) as shown:
         begun: dict[int, tuple[TaskID, int, float]] = {}
         told: set[int] = set()
-        whole = {k for k, plan in enumerate(plans) if _is_whole(plan)}
+        at_first = [len(current_state(plan).done) if plan.ledger.folder.is_dir() else 0 for plan in plans]
         while True:
             ending, looked = stop.is_set(), time.monotonic()
             for k, plan in enumerate(plans):
@@ -43,16 +43,17 @@ def _paint(plans: Sequence[StagePlan], console: Console, stop: threading.Event) 
                 if done == total:
                     told.add(k)
                     if not console.is_terminal:
-                        how = f" at {rate}" if rate else " before" if k in whole else ""
-                        console.print(f"{plan.title}: {total} blocks done{how}")
+                        console.print(
+                            f"{plan.title}: {total} blocks done{_before(at_first[k], total)}{rate and ' at '}{rate}"
+                        )
             if ending:
                 return
             # A large ledger takes time to read: looking must stay a small share of the work.
             stop.wait(max(INTERVAL, 20 * (time.monotonic() - looked)))
 
 
-def _is_whole(plan: StagePlan) -> bool:
-    return plan.ledger.folder.is_dir() and len(current_state(plan).done) == len(plan.grid)
+def _before(done: int, total: int) -> str:
+    return " before" if done == total else f" ({done} of them before)" if done else ""
 
 
 def _rate(plan: StagePlan, blocks: int, seconds: float) -> str:

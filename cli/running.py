@@ -18,7 +18,7 @@ from rich.console import Console
 from axonloom.bad_input import BadInputError
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from axonloom.config.load import load_configuration
+from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.lease import LeaseHeldError
 from axonloom.runner import LeaseLostError, StoppedError
 from axonloom.transient import is_full_disk
@@ -29,9 +29,19 @@ console = Console(highlight=False, soft_wrap=True)
 complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+#: The configuration of a project folder.
+DEFAULT = Path("axonloom.yaml")
+
+
 def configuration_of(path: Path | None, overrides: list[str]) -> Configuration:
-    """The checked configuration; bad input ends the program with its sentence."""
+    """The checked configuration, by default that of the current folder; bad input ends the program with its sentence."""
     with sentences():
+        if path is None and DEFAULT.exists():
+            path = DEFAULT
+        elif path is None and not overrides:
+            raise ConfigurationError(
+                f"no configuration: name a YAML file, or go to a folder that holds {DEFAULT} (`axonloom init DIR` writes one)"
+            )
         return load_configuration(path, overrides)
 
 

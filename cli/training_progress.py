@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from axonloom.networks.checkpoint_folder import checkpoint_paths, number_of
 from cli.bars import bars, painting
 
 INTERVAL = 1.0
@@ -27,6 +28,9 @@ def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) 
     with bars(console) as shown:
         bar = shown.add_task("train", total=iterations, facts="")
         first: tuple[int, float] | None = None
+        kept = checkpoint_paths(log.parent)
+        if kept and number_of(kept[-1]) < iterations:
+            console.print(f"train: goes on from {kept[-1].name}")
         told = time.monotonic()
         while not stop.wait(INTERVAL):
             entry = _last_line(log)

@@ -8,6 +8,7 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.stages.layer_stage import require_own_layer
 from flows.evaluate import evaluate
 from flows.infer import infer
 from flows.merge import merge
@@ -23,6 +24,7 @@ from tasks.workers import Workers
 def reconstruct(configuration: Configuration) -> dict[str, Any]:
     """Infer (unless affinities are given), segment, merge, and evaluate where there are labels."""
     chain = Chain(configuration)
+    require_own_layer(chain.apply)
     jobs = [
         *([infer] if chain.infers else []),
         segment,

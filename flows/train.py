@@ -35,6 +35,6 @@ def train(configuration: Configuration) -> dict[str, Any]:
                 result = run(configuration, str(folder.absolute()), identity, until)
     return {
         "checkpoint": result["best"],
-        "last_loss": result["loss"],
+        "mean_loss": result["loss"],
         "last_validation_loss": result["validation_loss"],
     }

@@ -18,7 +18,7 @@ from axonloom.networks.checkpoint_folder import BEST, checkpoint_paths, linked
 from axonloom.pictures import loss_curve
 from axonloom.provenance import fingerprint
 from axonloom.runner import StoppedError
-from axonloom.stages.inputs import open_configured, volume_input
+from axonloom.stages.inputs import open_configured, open_image, volume_input
 from axonloom.training.labelled_volume import LabelledVolume
 from axonloom.training.loop import TrainingState, train
 from axonloom.training.loss_log import NAME, read_log
@@ -48,7 +48,7 @@ def training_volumes(configuration: Configuration) -> list[LabelledVolume]:
             raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
     assert volumes.image is not None
     assert volumes.labels is not None
-    return [LabelledVolume(open_configured(volumes.image), open_configured(volumes.labels))]
+    return [LabelledVolume(open_image(volumes.image), open_configured(volumes.labels))]
 
 
 def training_fingerprint(configuration: Configuration) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ def load_configuration(path: Path | None, overrides: Iterable[str] = ()) -> Conf
     _make_absolute(typed, Path.cwd())
     _require_known(content, where)
     _require_known(typed, "the command line")
+    if typed and path is not None:
+        where = f"{path} with {', '.join(f'--set {key}' for key in _dotted(typed))}"
     return check_configuration(_merged(content, typed), where)
 
 
@@ -89,6 +91,8 @@ def _sentence(type: str, key: str, message: str) -> str:
         )
     if type in ("tuple_type", "list_type"):
         return "this is a list, in brackets, such as [8, 8, 8]"
+    if type == "missing" and key.rsplit(".", 1)[-1].isdigit():
+        return "one is missing in this list: it has a number for each of z, y, x"
     if type == "path_type":
         return "this is a path"
     return message.removeprefix("Value error, ")
@@ -113,16 +117,19 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
 
 def _require_known(content: Mapping[str, Any], where: str) -> None:
     known = known_keys()
+    unknown: list[str] = []
 
     def visit(part: Mapping[str, Any], prefix: str) -> None:
         for name, value in part.items():
             key = f"{prefix}{name}"
             if key not in known:
-                raise ConfigurationError(f"{where}: unknown key {key}; {_nearest(key, known)}")
-            if isinstance(value, Mapping) and known[key] is not None:
+                unknown.append(f"unknown key {key}; {_nearest(key, known)}")
+            elif isinstance(value, Mapping) and known[key] is not None:
                 visit(value, f"{key}.")
 
     visit(content, "")
+    if unknown:
+        raise ConfigurationError(f"{where}: " + "; ".join(unknown))
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
@@ -171,6 +178,14 @@ def _put(target: dict[str, Any], key: str, value: Any, override: str) -> None:
         if not isinstance(target, dict):
             raise ConfigurationError(f"--set {override}: {section} was already given a value")
     target[name] = value
+
+
+def _dotted(content: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -258,9 +258,13 @@ def _read_description(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         inside = sorted(each.name for each in folder.glob("*/") if (each / DESCRIPTION).exists())
         hint = (
-            f"it holds checkpoints: name one, as in {folder / inside[-1]}" if inside else "give a folder that holds one"
+            f"it holds checkpoints: name one, as in {folder / inside[-1]}"
+            if inside
+            else "give a folder that holds one (`axonloom train` makes them)"
         )
         raise CheckpointError(f"{folder} is no checkpoint (it has no {DESCRIPTION}); {hint}") from None
+    except NotADirectoryError:
+        raise CheckpointError(f"{folder} is a file: a checkpoint is a folder that `axonloom train` made") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {folder} is damaged: {DESCRIPTION} cannot be read ({error})") from error
     version = stored.get("format_version") if isinstance(stored, dict) else None

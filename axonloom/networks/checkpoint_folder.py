@@ -28,7 +28,12 @@ def checkpoint_paths(folder: str | Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [each for each in folder.iterdir() if each.name.startswith(PREFIX) and each.name[len(PREFIX) :].isdigit()]
-    return sorted(found, key=lambda each: int(each.name[len(PREFIX) :]))
+    return sorted(found, key=number_of)
+
+
+def number_of(path: Path) -> int:
+    """The iteration of one of :func:`checkpoint_paths`."""
+    return int(path.name[len(PREFIX) :])
 
 
 def newest_good(folder: str | Path) -> NewestGood:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.lookup_table import LookupTable, relabel
+from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.checksums import voxels_checksum
 from axonloom.config.volumes import SegmentationSettings
 from axonloom.geometry import Block, BlockGrid, Box, chunk_for_blocks
@@ -28,7 +29,8 @@ class ApplyStage(LayerStage):
 
     @classmethod
     def planned(cls, fragment: StagePlan, pool: StagePlan, layer: str, settings: SegmentationSettings) -> StagePlan:
-        """Raises BlockAlignmentError when blocks would share a chunk of the layer."""
+        """Raises BlockAlignmentError when blocks would share a chunk of the layer, StageError when it can be none."""
+        SegmentationLayer.at(layer)
         grid = BlockGrid(fragment.grid.region, fragment.grid.shape)
         chunk = settings.chunk or chunk_for_blocks(grid.shape, grid.region.shape)
         grid.require_chunks(chunk)

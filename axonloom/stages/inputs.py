@@ -32,6 +32,22 @@ def open_configured(settings: VolumeSettings) -> Volume:
     return volume
 
 
+def open_image(settings: VolumeSettings) -> Volume:
+    """The image that a configuration names.
+
+    Raises
+    ------
+    VolumeError
+        It cannot be opened, the region reaches outside it, or it has channels.
+    """
+    volume = open_configured(settings)
+    if volume.channels is not None:
+        raise VolumeError(
+            f"volumes.image ({volume.uri}) has {volume.channels} channels: an image is one grey value a voxel (z, y, x)"
+        )
+    return volume
+
+
 def open_long_range(settings: AffinitySettings) -> Volume:
     """All channels of the affinities that a configuration names, (c, z, y, x) uint8, by their offsets.
 

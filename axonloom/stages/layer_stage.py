@@ -54,6 +54,11 @@ def layer_of(plan: StagePlan) -> SegmentationLayer:
     return SegmentationLayer.at(placed(plan.parameters["layer"], plan.workspace))
 
 
+def require_own_layer(plan: StagePlan) -> None:
+    """Raises StageError where the layer of ``plan`` may not be written: something lies there that this workspace did not make."""
+    layer_of(plan).replaces(plan.fingerprint, plan.workspace)
+
+
 def current_state(plan: StagePlan) -> LedgerState:
     """What is done of a stage, as it stands now: nothing where its layer was deleted or replaced since."""
     if "layer" in plan.parameters:
