@@ -34,3 +34,24 @@ def test_a_region_makes_them_fit(config):
     found = axonloom("config", "check", config, "--set", cut)
     assert found.returncode == 0, found.stderr
     assert "the configuration is good" in found.stdout
+
+
+def test_an_image_with_channels_is_no_image(config, tmp_path):
+    create_volume(f"{tmp_path}/rgb.h5:data", shape=(9, 10, 11), dtype=np.uint8, channels=3).close()
+    found = axonloom("config", "check", config, "--set", f"volumes.image.path={tmp_path}/rgb.h5:data")
+    assert found.returncode == 2
+    assert "has 3 channels: an image is one grey value a voxel (z, y, x)" in found.stderr
+
+
+def test_a_segmentation_that_can_be_none_is_refused(config):
+    found = axonloom("config", "check", config, "--set", "volumes.segmentation.path=out.zarr")
+    assert found.returncode == 2
+    assert "a segmentation is written as precomputed://FOLDER" in found.stderr
+
+
+def test_the_configuration_of_the_current_folder_is_found(config, monkeypatch, tmp_path):
+    monkeypatch.chdir(config.parent)
+    assert "volumes.labels has (9, 10, 12) voxels" in axonloom("config", "check").stderr
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "no configuration: name a YAML file" in axonloom("config", "check").stderr

@@ -68,6 +68,8 @@ def test_what_is_typed_belongs_to_the_current_folder(file, tmp_path, monkeypatch
     [
         ("merge: {treshold: 0.5}", [], "unknown key merge.treshold; the nearest known key is merge.threshold"),
         ("treshold: 0.5", [], "unknown key treshold; the nearest known key is merge.threshold"),
+        ("treshold: 0.5\nmerg: {}", [], "unknown key treshold; .*; unknown key merg; the nearest known key is merge"),
+        ("", ["blocks.shape=[1,1]"], "with --set blocks.shape: blocks.shape.2: one is missing in this list"),
         ("", ["blocks.shap=[1,1,1]"], "unknown key blocks.shap; the nearest known key is blocks.shape"),
         ("", ["merge.threshold"], "takes KEY=VALUE"),
         ("merge: {threshold: 1.5}", [], "merge.threshold: Input should be less than or equal to 1"),
