@@ -85,7 +85,7 @@ def test_each_field_shows_its_name_help_unit_and_default(page, station):
     assert form["blocks"]["shape"].values == ["128", "128", "128"]
     assert "Voxels of a block (z, y, x)" in form["blocks"]["shape"].text
     assert form["merge"]["threshold"].value == str(defaults.merge.threshold)
-    assert "Mean affinity (0..1)" in form["merge"]["threshold"].text
+    assert "Score (mean affinity, unless merge.score says otherwise; 0..1)" in form["merge"]["threshold"].text
     assert form["train"]["learning_rate"].value == str(defaults.train.learning_rate)
     assert form["compute"]["workers"].value == str(defaults.compute.workers)
     image = form["volumes"]["image"].choose("VolumeSettings")
