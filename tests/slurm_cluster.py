@@ -421,13 +421,15 @@ def _processes_of(base: Path) -> list[psutil.Process]:
 
 def _end_processes(base: Path) -> None:
     """Politely, then not: until none is left, for a job may start another meanwhile."""
+    # A slurmstepd whose job has ended is not found any more, and may wait for its slurmctld for ever.
+    left: list[psutil.Process] = []
     for polite in (True, False, False, False):
-        processes = _processes_of(base)
+        processes = list({*left, *_processes_of(base)})
         if not processes:
             return
         for process in processes:
             _signal(process, signal.SIGTERM if polite else signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=3)
+        left = psutil.wait_procs(processes, timeout=3)[1]
 
 
 def _sweep() -> None:
