@@ -76,8 +76,8 @@ class EdgeTable:
         return len(self.a)
 
     @classmethod
-    def empty(cls, bins: int = 0) -> EdgeTable:
-        return cls(*(np.zeros(0, np.uint64) for _ in COLUMNS), histogram=np.zeros((0, bins), np.uint32))
+    def empty(cls) -> EdgeTable:
+        return cls(*(np.zeros(0, np.uint64) for _ in COLUMNS))
 
     @property
     def bins(self) -> int:

@@ -116,6 +116,29 @@ def absorb_basins(
 
 
 @kernel
+def renumber(numbers, first, ids, voxels):
+    """Number what is left 1.. in the old order, in place; ``first[i]`` <= i is what number i is now part of.
+
+    Returns ids and voxel counts by new number.
+    """
+    new = np.zeros(len(first), np.uint32)
+    n = 0
+    for i in range(1, len(first)):
+        if first[i] == i:
+            n += 1
+            new[i] = n
+        else:
+            new[i] = new[first[i]]
+    left_ids, left_voxels = np.zeros(n + 1, np.uint64), np.zeros(n + 1, np.uint64)
+    for i in range(len(first) - 1, 0, -1):
+        left_ids[new[i]] = ids[i]
+        left_voxels[new[i]] += voxels[i]
+    for i in range(len(numbers)):
+        numbers[i] = new[numbers[i]]
+    return left_ids, left_voxels
+
+
+@kernel
 def _pairs_strongest_first(numbers, affinities, lead, small, low):
     """Pairs of basins (uint32 (n, 2)), one of them small, for pairs of their voxels in the strict order.
 

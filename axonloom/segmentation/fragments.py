@@ -21,7 +21,7 @@ from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
 from axonloom.assembly.union_find import find
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import kernel
-from axonloom.segmentation.absorption import absorb_basins
+from axonloom.segmentation.absorption import absorb_basins, renumber
 from axonloom.segmentation.region_graph import interior_edges
 from axonloom.segmentation.smoothing import FRACTION_BITS, Sigma, is_smoothing, radii, smooth
 
@@ -158,7 +158,7 @@ def block_fragments(
                 if not ends[axis]:
                     is_open[np.take(numbers, plane, axis)] = True
         first = absorb_basins(numbers, voxels, is_open, affinities, _lead(core, read), absorb, low)
-        ids, voxels = _renumber(numbers.ravel(), first, ids, voxels)
+        ids, voxels = renumber(numbers.ravel(), first, ids, voxels)
     raw = affinities[(slice(None), *core.slices_in(read))]
     return BlockFragments(
         core=core,
@@ -378,29 +378,6 @@ def _number(choices, parents, n, origin, volume_shape):
                 numbers[i] = number
                 voxels[number] += np.uint64(1)
     return ids, voxels
-
-
-@kernel
-def _renumber(numbers, first, ids, voxels):
-    """Number what is left 1.. in the old order, in place; ``first[i]`` <= i is what number i is now part of.
-
-    Returns ids and voxel counts by new number.
-    """
-    new = np.zeros(len(first), np.uint32)
-    n = 0
-    for i in range(1, len(first)):
-        if first[i] == i:
-            n += 1
-            new[i] = n
-        else:
-            new[i] = new[first[i]]
-    left_ids, left_voxels = np.zeros(n + 1, np.uint64), np.zeros(n + 1, np.uint64)
-    for i in range(len(first) - 1, 0, -1):
-        left_ids[new[i]] = ids[i]
-        left_voxels[new[i]] += voxels[i]
-    for i in range(len(numbers)):
-        numbers[i] = new[numbers[i]]
-    return left_ids, left_voxels
 
 
 def _faces(
