@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from benchmarks.chain_alone import import_stages, run_stages
-
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+from benchmarks.resources import peak_bytes
 
 chain = Chain(load_configuration(Path(sys.argv[1])))
 import_stages(chain)
-base, peaks = peak(), {}
+base, peaks = peak_bytes(), {}
 for plan in run_stages(chain):
-    peaks[plan.title] = max(peaks.get(plan.title, 0), peak() - base)
+    peaks[plan.title] = max(peaks.get(plan.title, 0), peak_bytes() - base)
 undecided = [sum(line.get("undecided_edges", 0) for line in plan.ledger.facts()) for plan in chain.agglomerate]
 print(json.dumps({"base": base, "peaks": peaks, "undecided": undecided}))
 """

@@ -33,7 +33,7 @@ class Measured:
 
     def __enter__(self) -> Measured:
         Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-        self._base, self._children_base = _peak_bytes(), _children_bytes()
+        self._base, self._children_base = peak_bytes(), _children_bytes()
         self._children_peak = self._children_base
         self._over, self._watching = threading.Event(), 0.0
         self._watch = threading.Thread(target=self._watch_children, daemon=True)
@@ -49,7 +49,7 @@ class Measured:
         self._over.set()
         self._watch.join()
         self.cpu_s = cpu - self._watching
-        self.peak_bytes = _peak_bytes() - self._base + self._children_peak - self._children_base
+        self.peak_bytes = peak_bytes() - self._base + self._children_peak - self._children_base
 
     def _watch_children(self) -> None:
         while not self._over.wait(EVERY):
@@ -98,7 +98,8 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """The most resident memory of this process so far; the figure of ``getrusage`` is taken over from whoever started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
