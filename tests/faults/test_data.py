@@ -30,7 +30,6 @@ def test_a_torn_last_ledger_line(trial, undisturbed):
             path.write_bytes(b"".join(lines[:last]) + lines[last][: len(lines[last]) // 2])
             torn += 1
     assert torn
-    assert torn
     (ledger / "snapshot.json").unlink(missing_ok=True)
     before = one.states()
     assert one.finish(before) <= torn + 2
