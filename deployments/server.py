@@ -294,7 +294,17 @@ class SharedServer:
             environment["PREFECT_API_DATABASE_CONNECTION_URL"] = settings.database
         with self.log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start", "--host", settings.host, "--port", str(port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "deployments.server_process",
+                    "server",
+                    "start",
+                    "--host",
+                    settings.host,
+                    "--port",
+                    str(port),
+                ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

@@ -84,7 +84,7 @@ class Station:
         self._ask("PATCH", path, content)
 
     def _ask(self, method: str, path: str, content: Any = None) -> Any:
-        """Ask until the server answers: on SQLite it may be busy for a minute (503), after a kill away for some seconds."""
+        """Ask until the server answers: after a kill it is away for some seconds."""
         give_up = time.monotonic() + PATIENCE
         while True:
             try:
@@ -93,9 +93,8 @@ class Station:
                 if time.monotonic() > give_up:
                     raise
             else:
-                if answer.status_code != 503 or time.monotonic() > give_up:
-                    answer.raise_for_status()
-                    return answer.json() if answer.content else None
+                answer.raise_for_status()
+                return answer.json() if answer.content else None
             time.sleep(1)
 
     def deployment(self, name: str) -> dict[str, Any]:

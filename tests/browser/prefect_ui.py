@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from playwright.sync_api import Locator, Page, Response
+    from playwright.sync_api import Locator, Page
 
 #: Milliseconds for a page to show something, on a busy machine.
 PATIENCE = 60_000
-
-#: How the addresses end at which the server changes something for a button.
-CHANGES = ("/create_flow_run", "/set_state", "/resume")
 
 
 class Field:
@@ -77,30 +71,6 @@ def open_run(page: Page, ui: str, run: str) -> None:
     page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.wait_for(
         timeout=PATIENCE
     )
-
-
-def insist(page: Page, press: Callable[[], None], done: Callable[[], bool]) -> None:
-    """Press a button, and press it again each time the server does not take it, until it is done.
-
-    A server on SQLite refuses a change (503, on the page "Oops. Something went wrong") when another one was written between its
-    reading and its writing; nothing has happened then. Prefect's clients ask again by themselves, its pages leave that to the person.
-    """
-    refused: list[str] = []
-
-    def look(answer: Response) -> None:
-        if answer.status == 503 and answer.url.endswith(CHANGES):
-            refused.append(answer.url)
-
-    page.on("response", look)
-    give_up = time.monotonic() + PATIENCE / 1000
-    press()
-    while not done():
-        assert time.monotonic() < give_up, f"not done in {PATIENCE // 1000} s; refused: {refused}"
-        if refused:
-            refused.clear()
-            press()
-        page.wait_for_timeout(300)
-    page.remove_listener("response", look)
 
 
 def wait_for_state(page: Page, state: str, patience: float) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from tests.browser.prefect_ui import insist, open_form, open_run, wait_for_state
+from tests.browser.prefect_ui import open_form, open_run, wait_for_state
 from tests.flows.affinity_project import segmentation
 from tests.station import Station, until
 
@@ -27,6 +27,11 @@ def picture(page, name: str) -> None:
         page.screenshot(path=Path(PICTURES) / f"ui-{name}.png")
 
 
+def newest_run(station: Station, flow: str, known: set[str]) -> str:
+    found = until(lambda: [r["id"] for r in station.runs(flow) if r["id"] not in known], bool, 60)
+    return found[-1]
+
+
 def fill(form, project: Path, workspace: str, shape: tuple[int, int, int]) -> None:
     form["workspace"].write(workspace)
     form["volumes"]["affinities"].choose("AffinitySettings")["path"].write(str(project / "affinities.zarr"))
@@ -37,28 +42,18 @@ def fill(form, project: Path, workspace: str, shape: tuple[int, int, int]) -> No
 
 def start(page, station: Station, flow: str) -> str:
     known = {run["id"] for run in station.runs(flow)}
-
-    def new() -> list[str]:
-        return [run["id"] for run in station.runs(flow) if run["id"] not in known]
-
-    insist(page, page.get_by_role("button", name="Submit").click, lambda: bool(new()))
-    return new()[-1]
+    page.get_by_role("button", name="Submit").click()
+    return newest_run(station, flow, known)
 
 
-def answer(page, station: Station, run: str, button: str, confirm: str, name: str) -> None:
-    """Press a button of a run's page, and confirm what it asks: the run changes its state."""
-    before = station.state(run)["id"]
-
-    def press() -> None:
-        dialog = page.get_by_role("dialog")
-        if not dialog.count():
-            page.get_by_role("button", name=button).first.click()
-        dialog.wait_for()
-        page.wait_for_timeout(700)
-        picture(page, name)
-        dialog.get_by_role("button", name=confirm).first.click()
-
-    insist(page, press, lambda: station.state(run)["id"] != before)
+def answer(page, button: str, confirm: str, name: str) -> None:
+    """Press a button of a run's page, and confirm what it asks."""
+    page.get_by_role("button", name=button).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.wait_for()
+    page.wait_for_timeout(700)
+    picture(page, name)
+    dialog.get_by_role("button", name=confirm).first.click()
 
 
 def settings_of(station: Station, run: str) -> Configuration:
@@ -164,7 +159,7 @@ def test_a_run_killed_with_its_worker_is_found_dead_and_retry_goes_on(undisturbe
     picture(page, "crashed")
 
     station.up()
-    answer(page, station, run, "Retry", "Retry", "retry")
+    answer(page, "Retry", "Retry", "retry")
     assert station.wait_for(run, "COMPLETED", "FAILED", patience=420)["type"] == "COMPLETED"
     for plan in chain.stages():
         state = plan.ledger.read()
@@ -182,16 +177,16 @@ def test_suspend_resume_and_cancel(page, station, project):
     chain = Chain(settings_of(station, run))
     until(lambda: len(chain.fragment.ledger.read().done) >= 2, bool)
     open_run(page, station.ui, run)
-    answer(page, station, run, "Suspend", "Submit", "suspend")
+    answer(page, "Suspend", "Submit", "suspend")
     until(lambda: station.state(run)["name"], lambda name: name == "Suspended")
     # Its process ends by itself, and everything rests.
     until(lambda: engines(station), lambda found: not found)
     page.reload()
-    answer(page, station, run, "Resume", "Submit", "resume")
+    answer(page, "Resume", "Submit", "resume")
     station.wait_for(run, "RUNNING")
     until(lambda: len(chain.join.ledger.read().done), lambda n: n >= 1)
     page.reload()
-    answer(page, station, run, "Cancel", "Confirm", "cancel")
+    answer(page, "Cancel", "Confirm", "cancel")
     assert station.wait_for(run, "CANCELLED", "COMPLETED")["type"] == "CANCELLED"
     until(lambda: engines(station), lambda found: not found)
     for plan in chain.stages():
