@@ -48,12 +48,12 @@ class RegionGraph:
         stays = first == np.arange(len(ids))
         # Numbers 0, 1, … sort faster than ids, and in the same order.
         number = (np.cumsum(stays) - 1)[first].view(np.uint64)
-        edges = self.edges.between(number[ends[0]], number[ends[1]]).aggregated()
+        edges = self.edges.joined(number[ends[0]], number[ends[1]])
         voxels = np.zeros(np.count_nonzero(stays), np.uint64)
         np.add.at(voxels, number, self.fragments.voxels)
         return RegionGraph(
             ObjectTable(ids[stays], voxels),
-            edges.between(ids[stays][edges.a], ids[stays][edges.b]),
+            edges.named(ids[stays]),
             IdMap(self.canonical.ids, ids[first[positions(ids, self.canonical.targets, "the graph")]]),
         )
 
@@ -73,6 +73,6 @@ def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> Regio
     canonical = IdMap(objects.ids, canonical_ids(objects.ids, joins))
     return RegionGraph(
         fragments=ObjectTable.summed(canonical.targets, objects.voxels),
-        edges=edges.relabelled(canonical.ids, canonical.targets).aggregated(),
+        edges=edges.relabelled(canonical.ids, canonical.targets),
         canonical=canonical,
     )

@@ -315,8 +315,8 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
         if waiting == n and in_heap == 0:
             break
         from_heap = waiting == n
+        e = heap[0, EDGE] if from_heap else np.int64(order[waiting])
         if not from_heap:
-            e = np.int64(order[waiting])
             # It may have changed since its score was looked at; then it waits where it was.
             if rows[e, ENDS] == GONE or changed[e]:
                 bits = np.int64(-1)
@@ -375,7 +375,9 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                 if slots[slot] != FREE:
                     g = edge_in(slots[slot])
                     # The better of the two is queued no later than the sum of both may come up.
-                    stays = _is_better(rows[f, SUM], rows[f, COUNT], rows[f, KEY], rows[g, SUM], rows[g, COUNT], rows[g, KEY])
+                    stays = _is_better(
+                        rows[f, SUM], rows[f, COUNT], rows[f, KEY], rows[g, SUM], rows[g, COUNT], rows[g, KEY]
+                    )
                     kept, gone = (f, g) if stays else (g, f)
                     sums, counts = rows[f, SUM] + rows[g, SUM], rows[f, COUNT] + rows[g, COUNT]
                     if percent > 0:

@@ -209,7 +209,7 @@ def _between(edges: EdgeTable, table: LookupTable, small: np.ndarray) -> EdgeTab
     """The contacts of small segments, from those of fragments."""
     a, b = table.lookup(edges.a).astype(np.uint64), table.lookup(edges.b).astype(np.uint64)
     kept = small[a] | small[b]
-    return edges.taken(kept).between(a[kept], b[kept]).aggregated()
+    return edges.taken(kept).joined(a[kept], b[kept])
 
 
 def _taken(found: Iterator[tuple[int, np.ndarray]], wanted: Mapping[int, np.ndarray]) -> IdMap:
