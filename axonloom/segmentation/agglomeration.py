@@ -14,10 +14,29 @@ import numpy as np
 from axonloom.assembly.affinity_bins import quantile
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
+from axonloom.assembly.exact_fractions import compare, leading_bits
 from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
-from axonloom.kernel import inlined, kernel
+from axonloom.kernel import kernel
+from axonloom.segmentation.edge_queue import (
+    BITS,
+    COUNT,
+    EDGE,
+    ENDS,
+    GONE,
+    KEY,
+    SUM,
+    WAS_COUNT,
+    WAS_KEY,
+    WAS_SUM,
+    is_before,
+    is_better,
+    order_of_all,
+    place,
+    rise,
+    sink,
+    swap,
+)
 from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, entry, free_slots, pair_of, remove, slot_of
 
 LARGEST_SUM = 2**62
@@ -111,7 +130,7 @@ def agglomerate_part(
     if percent is not None:
         _quantiles(histograms, percent, rows)
     repeated, a, b, merged = _merge_all(
-        rows, _order(rows), histograms, percent or 0, frozen, floor.numerator, floor.denominator
+        rows, order_of_all(rows), histograms, percent or 0, frozen, floor.numerator, floor.denominator
     )
     if repeated:
         raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
@@ -119,18 +138,7 @@ def agglomerate_part(
     return Dendrogram(ids[a], ids[b], total, count, key, lowest=exact), frozen
 
 
-def _order(rows: np.ndarray) -> np.ndarray:
-    """The edges (uint32) by falling score, and by key where scores are equal."""
-    falling = _falling_scores(rows)
-    order = np.argsort(falling).astype(np.uint32)
-    _settle_ties(order, falling, rows)
-    return order
-
-
-# One row of four int64 an edge, half a cache line. SUM / COUNT is its score; with quantiles these are a numerator and a
-# denominator.
-SUM, COUNT, KEY, ENDS = range(4)
-GONE = -1
+#: The end of a list of half-edges; also the bits of one end of a pair.
 LAST = 0xFFFFFFFF
 
 
@@ -148,110 +156,6 @@ def _rows(live, a, b, total, count, key):
 def _quantiles(histograms, percent, rows) -> None:
     for e in range(len(rows)):
         rows[e, SUM], rows[e, COUNT] = quantile(histograms[e], percent)
-
-
-@kernel
-def _falling_scores(rows):
-    """The leading bits of each edge's score, negative (int64)."""
-    scores = np.empty(len(rows), np.int64)
-    for e in range(len(rows)):
-        scores[e] = -leading_bits(rows[e, SUM], rows[e, COUNT])
-    return scores
-
-
-@inlined
-def _is_before(bits, total, count, key, other_bits, other_total, other_count, other_key):
-    """Whether an edge stands before another one in the queue: score down, key up."""
-    if bits != other_bits:
-        return bits > other_bits
-    if np.float64(count) * np.float64(other_count) >= np.float64(1 << EXACT_BITS):
-        sign = compare(total, count, other_total, other_count)
-        if sign != 0:
-            return sign > 0
-    return key < other_key
-
-
-@kernel
-def _settle_ties(order, falling, rows) -> None:
-    """Put edges of equal leading bits in their order: by key, and before that by the rest of their scores, which can only
-    differ among more than 2**27 contacts.
-    """
-    start = 0
-    for stop in range(1, len(order) + 1):
-        if stop < len(order) and falling[order[stop]] == falling[order[start]]:
-            continue
-        if stop - start > 1:
-            keys = np.empty(stop - start, np.int64)
-            large = False
-            for i in range(start, stop):
-                keys[i - start] = rows[order[i], KEY]
-                large |= rows[order[i], COUNT] >= 1 << EXACT_BITS // 2
-            order[start:stop] = order[start:stop][np.argsort(keys)]
-            if large:
-                _sort_exactly(order, start, stop, rows)
-        start = stop
-
-
-@kernel
-def _sort_exactly(order, start, stop, rows) -> None:
-    for i in range(start + 1, stop):
-        e = order[i]
-        j = i - 1
-        while j >= start and compare(rows[e, SUM], rows[e, COUNT], rows[order[j], SUM], rows[order[j], COUNT]) > 0:
-            order[j + 1] = order[j]
-            j -= 1
-        order[j + 1] = e
-
-
-# The heap holds edges as they were when they came into it: five int64 a row, the last one the edge.
-BITS, WAS_SUM, WAS_COUNT, WAS_KEY, EDGE = range(5)
-
-
-@kernel
-def _heap_is_before(heap, i, j):
-    return _is_before(
-        heap[i, BITS], heap[i, WAS_SUM], heap[i, WAS_COUNT], heap[i, WAS_KEY],
-        heap[j, BITS], heap[j, WAS_SUM], heap[j, WAS_COUNT], heap[j, WAS_KEY],
-    )  # fmt: skip
-
-
-@kernel
-def _place(heap, i, rows, e) -> None:
-    heap[i, BITS] = leading_bits(rows[e, SUM], rows[e, COUNT])
-    heap[i, WAS_SUM], heap[i, WAS_COUNT], heap[i, WAS_KEY] = rows[e, SUM], rows[e, COUNT], rows[e, KEY]
-    heap[i, EDGE] = e
-
-
-@kernel
-def _swap(heap, i, j) -> None:
-    for k in range(5):
-        heap[i, k], heap[j, k] = heap[j, k], heap[i, k]
-
-
-@kernel
-def _rise(heap, i) -> None:
-    while i > 0:
-        up = (i - 1) >> 1
-        if not _heap_is_before(heap, i, up):
-            break
-        _swap(heap, i, up)
-        i = up
-
-
-@kernel
-def _sink(heap, size) -> None:
-    """Bring the heap in order again after its top has changed."""
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and _heap_is_before(heap, child + 1, child):
-            child += 1
-        if not _heap_is_before(heap, child, i):
-            break
-        _swap(heap, i, child)
-        i = child
 
 
 @kernel
@@ -309,8 +213,8 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                     larger = np.empty((2 * in_heap, 5), np.int64)
                     larger[:in_heap] = heap
                     heap = larger
-                _place(heap, in_heap, rows, e)
-                _rise(heap, in_heap)
+                place(heap, in_heap, rows, e)
+                rise(heap, in_heap)
                 in_heap += 1
         if waiting == n and in_heap == 0:
             break
@@ -321,7 +225,7 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
             if rows[e, ENDS] == GONE or changed[e]:
                 bits = np.int64(-1)
                 continue
-            from_heap = in_heap > 0 and _is_before(
+            from_heap = in_heap > 0 and is_before(
                 heap[0, BITS], heap[0, WAS_SUM], heap[0, WAS_COUNT], heap[0, WAS_KEY],
                 bits, rows[e, SUM], rows[e, COUNT], rows[e, KEY],
             )  # fmt: skip
@@ -331,13 +235,13 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                 break
             if changed[e] and rows[e, ENDS] != GONE:
                 changed[e] = False
-                _place(heap, 0, rows, e)
-                _sink(heap, in_heap)
+                place(heap, 0, rows, e)
+                sink(heap, in_heap)
                 continue
             in_heap -= 1
             if in_heap > 0:
-                _swap(heap, 0, in_heap)
-                _sink(heap, in_heap)
+                swap(heap, 0, in_heap)
+                sink(heap, in_heap)
             if rows[e, ENDS] == GONE:
                 continue
         else:
@@ -375,7 +279,7 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                 if slots[slot] != FREE:
                     g = edge_in(slots[slot])
                     # The better of the two is queued no later than the sum of both may come up.
-                    stays = _is_better(
+                    stays = is_better(
                         rows[f, SUM], rows[f, COUNT], rows[f, KEY], rows[g, SUM], rows[g, COUNT], rows[g, KEY]
                     )
                     kept, gone = (f, g) if stays else (g, f)
@@ -396,13 +300,3 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                     lengths[long] += np.uint32(1)
             h = after
     return repeated, merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged]
-
-
-@inlined
-def _is_better(total, count, key, other_total, other_count, other_key):
-    """Whether an edge comes before another one by what they are now."""
-    if max(total, count, other_total, other_count) < 1 << 31:
-        mine, others = total * other_count, other_total * count
-        return mine > others or (mine == others and key < other_key)
-    sign = compare(total, count, other_total, other_count)
-    return sign > 0 or (sign == 0 and key < other_key)

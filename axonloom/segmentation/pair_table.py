@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from axonloom.kernel import inlined, kernel
+from axonloom.segmentation.edge_queue import ENDS
 
 FREE = -1
 HASH_BITS = 31
 MOST_EDGES = 2**30
-#: The column of an edge's row that holds its pair.
-PAIR = 3
 
 
 @inlined
@@ -61,7 +60,7 @@ def slot_of(slots, rows, pair):
     slot = _home(hashed, len(slots))
     while True:
         found = slots[slot]
-        if found == FREE or (found >> 32 == hashed and rows[edge_in(found), PAIR] == pair):
+        if found == FREE or (found >> 32 == hashed and rows[edge_in(found), ENDS] == pair):
             return slot
         slot = (slot + 1) & (len(slots) - 1)
 
