@@ -43,6 +43,7 @@ def test_nothing_is_touched_and_all_is_said(config, project):
 
 def test_what_is_done_is_not_planned_again(config):
     chain = chain_of(config)
+    fix_cut(chain.fragment)
     run(chain.fragment, range(30))
     found = json.loads(axonloom("plan", config, "--json").stdout)["stages"][0]
     assert found["to_run"] == 6
@@ -93,6 +94,15 @@ def test_batches_are_cut_from_measured_time_and_stay(config, on, seconds):
     with plan.ledger.writer() as lines:
         lines.done(0, 500.0)
     assert cut_of(plan, "local") == fix_cut(plan, "dask") == cut
+
+
+@pytest.mark.parametrize(("block", "count"), [(0.001, 2), (0.025, 4), (0.1, 16)])
+def test_a_stage_that_is_known_to_be_short_has_fewer_batches(config, block, count):
+    other = chain_of(config, "segment.high=0.9").fragment
+    other.save()
+    with other.ledger.writer() as lines:
+        lines.done(0, block)
+    assert cut_of(chain_of(config).fragment).count == count
 
 
 def test_there_are_never_more_batches_than_the_server_bears(config):
