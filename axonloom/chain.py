@@ -28,6 +28,7 @@ from axonloom.stages.mutex import MutexStage
 from axonloom.stages.overlap import OverlapStage
 from axonloom.stages.pool import PoolStage
 from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+from axonloom.stages.segments import SegmentsStage
 from axonloom.stages.stitch import StitchStage
 from axonloom.stages.waterz import WaterzStage
 from axonloom.workspace import placed
@@ -182,6 +183,15 @@ class Chain:
         return tuple(plans)
 
     @cached_property
+    def segments(self) -> StagePlan:
+        return SegmentsStage.planned(self.apply)
+
+    @property
+    def writing(self) -> tuple[StagePlan, ...]:
+        """From the lookup table to the user's layer; in order."""
+        return self.apply, self.segments, *self.pyramid
+
+    @cached_property
     def contingency(self) -> StagePlan:
         labels = self.configuration.volumes.labels
         if labels is None:
@@ -192,7 +202,7 @@ class Chain:
         """All plans in the order in which they run."""
         if self.infers:
             yield self.infer
-        yield from (*self.segmenting, *self.pooling, self.apply, *self.pyramid)
+        yield from (*self.segmenting, *self.pooling, *self.writing)
         if self.configuration.volumes.labels is not None:
             yield self.contingency
 

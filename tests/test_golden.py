@@ -26,7 +26,8 @@ GOLDEN = {
     "agglomerate 2": (2, "2d2a390db0402c67"),
     "agglomerate 3": (2, "6431a0969070689d"),
     "pool": (2, "7254b78b4297a294"),
-    "apply": (1, "6c293f46b172dbb8"),
+    "apply": (2, "6c293f46b172dbb8"),
+    "segments": (1, "b559c885ebc0aff1"),
     "pyramid 1": (1, "9dcb73b12380c28f"),
     "contingency": (1, "d41015bc7f5d9b0e"),
 }
