@@ -31,8 +31,9 @@ class RegionGraph:
     canonical: IdMap
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which of the fragments (int64, by position) each edge joins."""
-        a, b = (positions(self.fragments.ids, ends, "the graph") for ends in (self.edges.a, self.edges.b))
+        """Which of the fragments (uint32, by position) each edge joins."""
+        ids = self.fragments.ids
+        a, b = (positions(ids, ends, "the graph").astype(np.uint32) for ends in (self.edges.a, self.edges.b))
         return a, b
 
     def contracted(self, first: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> RegionGraph:
@@ -47,7 +48,7 @@ class RegionGraph:
         ids = self.fragments.ids
         stays = first == np.arange(len(ids))
         # Numbers 0, 1, … sort faster than ids, and in the same order.
-        number = (np.cumsum(stays) - 1)[first].view(np.uint64)
+        number = (np.cumsum(stays) - 1)[first].astype(np.uint32)
         edges = self.edges.joined(number[ends[0]], number[ends[1]])
         voxels = np.zeros(np.count_nonzero(stays), np.uint64)
         np.add.at(voxels, number, self.fragments.voxels)

@@ -148,7 +148,7 @@ def _rows(live, a, b, total, count, key):
     for e in range(len(live)):
         i = live[e]
         rows[e, SUM], rows[e, COUNT], rows[e, KEY] = np.int64(total[i]), np.int64(count[i]), np.int64(key[i])
-        rows[e, ENDS] = pair_of(a[i], b[i])
+        rows[e, ENDS] = pair_of(np.int64(a[i]), np.int64(b[i]))
     return rows
 
 

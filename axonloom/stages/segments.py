@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from axonloom.assembly.gathering import gathered
 from axonloom.assembly.segment_table import SegmentTable
 from axonloom.geometry import Block
 from axonloom.stage import StagePlan
@@ -19,8 +20,6 @@ from axonloom.volumes.segment_properties import write_segment_properties
 TABLE = "segments.parquet"
 #: Segments that a layer lists, the largest: a browser reads all of them at once.
 LISTED = 100_000
-#: Tables of blocks that are added up at a time.
-TOGETHER = 64
 
 
 class SegmentsStage(LayerStage):
@@ -48,11 +47,8 @@ class SegmentsStage(LayerStage):
         self.bind()
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        found = SegmentTable.added_up([])
-        indices = range(len(self.apply.grid))
-        for first in range(0, len(indices), TOGETHER):
-            some = [SegmentTable.read(segments_path(self.apply.folder, i)) for i in indices[first : first + TOGETHER]]
-            found = SegmentTable.added_up([found, *some])
+        paths = (segments_path(self.apply.folder, i) for i in range(len(self.apply.grid)))
+        found = gathered(map(SegmentTable.read, paths), SegmentTable.added_up)
         found.write(self.plan.folder / TABLE)
         listed = found.largest(self.plan.parameters["listed"])
         # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.

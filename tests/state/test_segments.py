@@ -7,6 +7,7 @@ import json
 import numpy as np
 from cloudvolume import CloudVolume
 
+from axonloom.assembly import gathering
 from axonloom.assembly.segment_table import SegmentTable
 from axonloom.stages import segments as stage
 from axonloom.stages.layer_stage import layer_of
@@ -17,7 +18,7 @@ from tests.state.alone import chain_of, run, run_all, tree
 
 
 def test_sizes_and_boxes_are_those_of_the_voxels_for_any_blocking(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "TOGETHER", 5)
+    monkeypatch.setattr(gathering, "LEAST", 5)
     tables = []
     for name, shape in (("small", (32, 32, 32)), ("large", (96, 96, 128))):
         chain = chain_of(configure(project, tmp_path / name, shape))
