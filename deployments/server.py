@@ -84,7 +84,8 @@ def prefect_server() -> Iterator[str]:
 def _as_ours(heartbeat: int | None) -> Iterator[None]:
     """Runs that are started from here say often enough that they live, and carry the mark that the automation looks for.
 
-    On a server that ends with its job nobody would notice that they do not: None saves up to a second at the end of each flow.
+    None, on a server that ends with its jobs, saves up to a second at the end of each flow. A killed run then stays Running
+    there, as it does wherever nothing looks for heartbeats; running again resumes it all the same.
     """
     children = {} if heartbeat is None else {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat)}
     with (

@@ -1,4 +1,4 @@
-"""Tables of many blocks added up to one, with little more than that one in memory."""
+"""Tables of many blocks added up to one, with a few times that one in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def gathered(tables: Iterable[Table], add: Callable[[Sequence[Table]], Table]) -
     """The sum of all tables, by ``add``, which takes some of them or none.
 
     They are added up whenever as many rows wait as the sum has: each row is sorted a few times, not once for each block, and at
-    most twice the sum's rows are in memory.
+    most twice the sum's rows go into ``add``.
     """
     total, waiting, rows = add([]), [], 0
     for table in tables:
@@ -23,4 +23,4 @@ def gathered(tables: Iterable[Table], add: Callable[[Sequence[Table]], Table]) -
         rows += len(table)
         if rows > max(len(total), LEAST):
             total, waiting, rows = add([total, *waiting]), [], 0
-    return add([total, *waiting])
+    return add([total, *waiting]) if waiting else total

@@ -9,7 +9,7 @@ import numpy as np
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.object_table import ObjectTable
-from axonloom.assembly.union_find import canonical_ids
+from axonloom.assembly.union_find import first_joined
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,13 @@ def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> Regio
     joins : uint64 (n, 2)
         The joins across all faces, concatenated.
     """
-    canonical = IdMap(objects.ids, canonical_ids(objects.ids, joins))
+    ids = objects.ids
+    first = first_joined(ids, joins)
+    canonical = IdMap(ids, ids[first])
+    # Positions sort faster than ids, and in the same order.
+    a, b = (first[positions(ids, end, "the blocks' objects")].view(np.uint64) for end in (edges.a, edges.b))
     return RegionGraph(
         fragments=ObjectTable.summed(canonical.targets, objects.voxels),
-        edges=edges.relabelled(canonical.ids, canonical.targets),
+        edges=edges.joined(a, b).named(ids),
         canonical=canonical,
     )

@@ -73,13 +73,14 @@ class SegmentTable:
         kept = np.sort(np.argsort(~self.voxels, kind="stable")[:count])
         return SegmentTable(self.ids[kept], self.voxels[kept], self.start[kept], self.stop[kept])
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, *, for_others: bool = False) -> None:
         boxes = {
             f"{name}_{axis}": np.ascontiguousarray(column[:, k])
             for name, column in (("start", self.start), ("stop", self.stop))
             for k, axis in enumerate(AXES)
         }
-        write_table(path, pa.table({"id": self.ids, "voxels": self.voxels, **boxes}), KIND, FORMAT_VERSION)
+        table = pa.table({"id": self.ids, "voxels": self.voxels, **boxes})
+        write_table(path, table, KIND, FORMAT_VERSION, for_others=for_others)
 
     @classmethod
     def read(cls, path: Path) -> SegmentTable:

@@ -109,6 +109,8 @@ def merge_part(
     graph = assemble(ObjectTable.concatenate(objects), _emptied(edges), names.lookup(joins))
     graph, waiting = absorb_part(graph, absorb, low, graph.canonical.lookup(faces.ids()))
     faces = faces.renamed(graph.canonical)
+    # What is left of the parts would lie beside the agglomeration, which takes the most.
+    del objects, inside, outside, names
     ids, ends = graph.fragments.ids, graph.ends()
     frozen = _frozen(graph, ends, faces.ids(), waiting, low)
     merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest, percent)
@@ -116,7 +118,7 @@ def merge_part(
 
 
 def _emptied(tables: list[EdgeTable]) -> EdgeTable:
-    """All rows of some tables, which go: the edges are the most that a part has, and not to be in memory twice."""
+    """All rows of some tables, which go: the edges are the most that a part has, and not to stay in memory twice."""
     found = EdgeTable.concatenate(tables)
     tables.clear()
     return found

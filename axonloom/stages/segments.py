@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axonloom.assembly.gathering import gathered
+from axonloom.assembly.segment_properties import properties_path, write_segment_properties
 from axonloom.assembly.segment_table import SegmentTable
 from axonloom.geometry import Block
 from axonloom.stage import StagePlan
@@ -15,7 +16,6 @@ from axonloom.stages.apply import segments_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.layer_stage import LayerStage
 from axonloom.stages.whole import one_block
-from axonloom.volumes.segment_properties import write_segment_properties
 
 TABLE = "segments.parquet"
 #: Segments that a layer lists, the largest: a browser reads all of them at once.
@@ -49,7 +49,7 @@ class SegmentsStage(LayerStage):
     def process(self, block: Block) -> Mapping[str, Any]:
         paths = (segments_path(self.apply.folder, i) for i in range(len(self.apply.grid)))
         found = gathered(map(SegmentTable.read, paths), SegmentTable.added_up)
-        found.write(self.plan.folder / TABLE)
+        found.write(self.plan.folder / TABLE, for_others=True)
         listed = found.largest(self.plan.parameters["listed"])
         # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.
         self.permit()
@@ -58,4 +58,4 @@ class SegmentsStage(LayerStage):
         return {"segments": len(found), "listed": len(listed)}
 
     def files(self, block: Block) -> list[Path]:
-        return [self.plan.folder / TABLE]
+        return [self.plan.folder / TABLE, properties_path(self.layer.folder)]

@@ -1,4 +1,7 @@
-"""What Neuroglancer shows beside a layer's segments: their sizes and boxes, to sort and to search by."""
+"""What Neuroglancer shows beside a layer's segments: their sizes and boxes, to sort and to search by.
+
+The format is its ``neuroglancer_segment_properties``: one file that a browser reads whole, named in the layer's info.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,24 @@ from axonloom.durable import write_json
 from axonloom.geometry import Zyx
 from axonloom.volumes.precomputed_info import read_info
 
-#: The folder in the layer, which its info names.
+#: The folder in the layer, and the key of its info that names it.
 FOLDER = "segment_properties"
 
 
-def write_segment_properties(layer: Path, segments: SegmentTable, offset: Zyx) -> None:
-    """Write the properties of some segments of a precomputed layer, and name them in its info; any number of times.
+def add_segment_properties(layer: Path) -> None:
+    """Name the properties in the info of a precomputed layer that has no segments yet."""
+    write_segment_properties(layer, SegmentTable.added_up([]), (0, 0, 0))
+    write_json(layer / "info", {**read_info(str(layer)), FOLDER: FOLDER})
 
-    The format is Neuroglancer's ``neuroglancer_segment_properties``: all in one file that a browser reads whole. Boxes are
-    in its voxels: those of the volume, moved by its ``offset`` (z, y, x).
+
+def properties_path(layer: Path) -> Path:
+    return layer / FOLDER / "info"
+
+
+def write_segment_properties(layer: Path, segments: SegmentTable, offset: Zyx) -> None:
+    """Write the properties of some segments of a precomputed layer, in place of others.
+
+    Boxes are in Neuroglancer's voxels: those of the volume, moved by its ``offset`` (z, y, x).
     """
     moved = np.array(offset, np.int64)
     numbers = [_number("voxels", "voxels of the segment", segments.voxels)]
@@ -35,11 +47,7 @@ def write_segment_properties(layer: Path, segments: SegmentTable, offset: Zyx) -
         "@type": "neuroglancer_segment_properties",
         "inline": {"ids": [str(i) for i in segments.ids.tolist()], "properties": numbers},
     }
-    (layer / FOLDER).mkdir(exist_ok=True)
-    write_json(layer / FOLDER / "info", content)
-    info = read_info(str(layer))
-    if info.get(FOLDER) != FOLDER:
-        write_json(layer / "info", {**info, FOLDER: FOLDER})
+    write_json(properties_path(layer), content, indent=None)
 
 
 def _number(name: str, what: str, values: np.ndarray) -> dict[str, Any]:
