@@ -135,7 +135,7 @@ def test_a_multicut_knows_no_threshold_and_another_beta_repeats_it(whole):
     config = whole("multicut").workspace.with_suffix(".yaml")
     old = chain_of(config)
     assert [plan.stage for plan in old.stages()] == [
-        "fragment", "join", "graph", "multicut", "pool", "apply", "segments", "pyramid", "pyramid", "contingency",
+        "fragment", "join", "graph", "multicut", "pool", "apply", "pyramid", "pyramid", "segments", "contingency",
     ]  # fmt: skip
     assert "heuristic" in old.multicut.parameters["method"]
     same = chain_of(config, "merge.threshold=0.9", "merge.lowest=0.4")

@@ -77,17 +77,17 @@ def test_expected_time_is_from_what_was_measured_with_other_parameters(config):
     assert own.seconds < 5
 
 
-@pytest.mark.parametrize(("on", "seconds"), [("local", 10.0), ("dask", 20.0), ("slurm", 20.0)])
+@pytest.mark.parametrize(("on", "seconds"), [("local", 20.0), ("dask", 40.0), ("slurm", 40.0)])
 def test_batches_are_cut_from_measured_time_and_stay(config, on, seconds):
     other = chain_of(config, "segment.high=0.9").fragment
     other.save()
     with other.ledger.writer() as lines:
-        lines.done(0, 5.0)
+        lines.done(0, 15.0)
     plan = chain_of(config).fragment
     cut = cut_of(plan, on)
     assert cut.basis == other.folder.name
-    # 36 blocks of 5 s: a batch is 10 or 20 s of work, in a multiple of 16 batches, never less than a block each.
-    assert cut.count == min(36, -(-int(36 * 5.0 / seconds) // 16) * 16)
+    # 36 blocks of 15 s: a batch is 20 or 40 s of work, in a multiple of 16 batches, never less than a block each.
+    assert cut.count == min(36, -(-int(36 * 15.0 / seconds) // 16) * 16)
     assert not plan.folder.exists()
     plan.save()
     assert fix_cut(plan, on) == cut
