@@ -17,8 +17,9 @@ $(READY): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/axonloom demo
 
+# Two at a time, a file of tests always in one process: what they share is made once for a file.
 test: install
-	$(BIN)/pytest -m "not slow and not fault"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not fault"
 
 test-slow: install
 	$(BIN)/pytest -m slow

@@ -12,10 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Zyx
-from axonloom.stage import StagePlan
+from axonloom.stage import StageError, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
 from axonloom.stages.apply import ApplyStage
 from axonloom.stages.contingency import ContingencyStage
@@ -28,6 +29,8 @@ from axonloom.stages.mutex import MutexStage
 from axonloom.stages.overlap import OverlapStage
 from axonloom.stages.pool import PoolStage
 from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+from axonloom.stages.registry import STAGES
+from axonloom.stages.segments import SegmentsStage
 from axonloom.stages.stitch import StitchStage
 from axonloom.stages.waterz import WaterzStage
 from axonloom.workspace import placed
@@ -162,6 +165,11 @@ class Chain:
 
     @cached_property
     def apply(self) -> StagePlan:
+        folder = SegmentationLayer.at(self.layer).folder
+        if any(folder.is_relative_to(self.workspace.absolute() / name) for name in STAGES):
+            raise StageError(
+                f"volumes.segmentation.path is {self.layer}: there the workspace keeps what a stage makes; name another folder"
+            )
         return ApplyStage.planned(self.fragment, self.pool, self.layer, self.configuration.volumes.segmentation)
 
     @cached_property
@@ -182,6 +190,15 @@ class Chain:
         return tuple(plans)
 
     @cached_property
+    def segments(self) -> StagePlan:
+        return SegmentsStage.planned(self.apply)
+
+    @property
+    def writing(self) -> tuple[StagePlan, ...]:
+        """From the lookup table to the user's layer; in order."""
+        return self.apply, *self.pyramid, self.segments
+
+    @cached_property
     def contingency(self) -> StagePlan:
         labels = self.configuration.volumes.labels
         if labels is None:
@@ -192,7 +209,7 @@ class Chain:
         """All plans in the order in which they run."""
         if self.infers:
             yield self.infer
-        yield from (*self.segmenting, *self.pooling, self.apply, *self.pyramid)
+        yield from (*self.segmenting, *self.pooling, *self.writing)
         if self.configuration.volumes.labels is not None:
             yield self.contingency
 

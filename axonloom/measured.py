@@ -20,24 +20,29 @@ class BlockTime:
     ----------
     seconds : mean of what was measured, scaled to this stage's blocks by their voxels
     measured_on : fingerprint (16 digits) of the stage that was measured
+    most : whether most of that stage's blocks were; the first ones may lie where there is little to do
     """
 
     seconds: float
     measured_on: str
+    most: bool
 
 
 def block_time(plan: StagePlan) -> BlockTime | None:
     """What blocks of ``plan`` take, from its own ledger or from that of its largest relative; None where nothing was run."""
     own = _seconds_per_voxel(plan)
     if own is not None:
-        return BlockTime(own * _block_voxels(plan), plan.folder.name)
+        return BlockTime(own * _block_voxels(plan), plan.folder.name, _mostly_finished(plan))
     best: tuple[int, StagePlan, float] | None = None
     for other in relatives(plan):
         rate = _seconds_per_voxel(other)
         finished = other.ledger.read().finished * _block_voxels(other)
         if rate is not None and (best is None or finished > best[0]):
             best = int(finished), other, rate
-    return BlockTime(best[2] * _block_voxels(plan), best[1].folder.name) if best is not None else None
+    if best is None:
+        return None
+    _, other, rate = best
+    return BlockTime(rate * _block_voxels(plan), other.folder.name, _mostly_finished(other))
 
 
 def relatives(plan: StagePlan) -> Iterator[StagePlan]:
@@ -70,6 +75,10 @@ def _is_stage(folder: Path) -> bool:
 def _seconds_per_voxel(plan: StagePlan) -> float | None:
     state = plan.ledger.read()
     return state.seconds / (state.finished * _block_voxels(plan)) if state.finished else None
+
+
+def _mostly_finished(plan: StagePlan) -> bool:
+    return 2 * plan.ledger.read().finished > len(plan.grid)
 
 
 def _block_voxels(plan: StagePlan) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -20,6 +21,7 @@ def fingerprint(content: Any) -> str:
     ).hexdigest()
 
 
+@cache
 def software() -> dict[str, str]:
     """Versions of what computed a result."""
     found = {"python": platform.python_version()}

@@ -39,6 +39,7 @@ _KEYS = {
     ("pool", "discard"): "merge.discard",
     ("apply", "layer"): "volumes.segmentation.path",
     ("apply", "chunk"): "volumes.segmentation.chunk",
+    ("segments", "layer"): "volumes.segmentation.path",
     ("pyramid", "layer"): "volumes.segmentation.path",
 }
 #: Kept as uint8.

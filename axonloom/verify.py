@@ -7,6 +7,7 @@ by later stages without notice: what they made of it is in doubt, too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -162,12 +163,14 @@ def _unreadable(path: Path) -> str | None:
     try:
         if path.suffix == ".parquet":
             pq.read_table(path, page_checksum_verification=True)
-        else:
+        elif path.suffix == ".arrow":
             with pa.memory_map(str(path)) as source:
                 pa.ipc.open_file(source).read_all()
+        else:
+            json.loads(path.read_bytes())
     except FileNotFoundError:
         return f"{path} is not there"
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         return f"{path} is damaged or cut short ({' '.join(str(error).split())})"
     return None
 

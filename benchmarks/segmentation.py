@@ -7,9 +7,10 @@ The file holds ``affinities`` (uint8, (3, z, y, x), the edge to the voxel before
 mistakes is made. Each contender first finds the threshold of its lowest VOI, untimed, and is then measured there in a fresh
 process, imports and compilation apart:
 
-axonloom
+axonloom, axonloom_aff60_his32, axonloom_multicut
     Its flows ``segment`` and ``merge`` with a Prefect server that is up, from disk to disk: every stage, the segmentation and
-    its pyramid are written and synced. Its CPU seconds are those of the flows' process; the server's are told beside.
+    its pyramid are written and synced. Its CPU seconds are those of the flows' process; the server's are told beside. Merged by
+    the mean affinity, by a quantile of it, and by multicut, whose bias is tried where others have thresholds.
 waterz_whole, waterz_whole_aff50_his256
     The whole volume at once, from disk to memory, on one thread.
 waterz_blocks, waterz_blocks_aff50_his256
@@ -45,7 +46,10 @@ from benchmarks.contenders.__main__ import CONTENDERS
 from benchmarks.contenders.job import PREDICTED_ZERO, Job
 
 PHANTOM = (96, 192, 192)
-THRESHOLDS = ("0.05", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8")
+THRESHOLDS = (
+    "0.05", "0.08", "0.1", "0.12", "0.13", "0.14", "0.15", "0.16", "0.17", "0.18", "0.19", "0.2", "0.22", "0.25", "0.3", "0.4", "0.5",
+    "0.6", "0.7", "0.8",
+)  # fmt: skip
 
 
 def write_volumes(folder: Path, source: Path | None, crop: Zyx | None, chunk: Zyx) -> Zyx:
@@ -125,8 +129,9 @@ class Arena:
             given = Path(name) / "step.json"
             given.write_text(json.dumps({"contender": contender, "step": step, "thresholds": thresholds, "job": job}))
             command = [sys.executable, "-m", "benchmarks.contenders", str(given)]
+            environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}
             with (Path(name) / "log").open("w+") as log:
-                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True)
+                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
                 if done.returncode:
                     log.seek(0)
                     raise RuntimeError(f"{contender} failed: {log.read()[-3000:]}")

@@ -74,11 +74,11 @@ def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
 
 def _apply_stages(chain: Chain) -> Iterable[StagePlan]:
     require_done(chain.pool)
-    return chain.apply, *chain.pyramid
+    return chain.writing
 
 
 def _merge_stages(chain: Chain) -> Iterable[StagePlan]:
-    return *_pool_stages(chain), chain.apply, *chain.pyramid
+    return *_pool_stages(chain), *chain.writing
 
 
 def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:

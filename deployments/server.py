@@ -59,7 +59,7 @@ def prefect_server() -> Iterator[str]:
                 f"no Prefect server answers at {configured} (PREFECT_API_URL): start it, or unset PREFECT_API_URL to let "
                 "axonloom start one"
             )
-        with _as_ours(), riding_out(configured):
+        with _as_ours(HEARTBEAT), riding_out(configured):
             yield configured
         return
     shared = SharedServer()
@@ -68,7 +68,7 @@ def prefect_server() -> Iterator[str]:
         with (
             _environment(PREFECT_API_URL=url),
             temporary_settings({PREFECT_API_URL: url}),
-            _as_ours(),
+            _as_ours(HEARTBEAT if shared.stays() else None),
             riding_out(url, shared.revive),
         ):
             try:
@@ -81,12 +81,16 @@ def prefect_server() -> Iterator[str]:
 
 
 @contextmanager
-def _as_ours() -> Iterator[None]:
-    """Runs that are started from here say often enough that they live, and carry the mark that the automation looks for."""
-    frequency = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT}
+def _as_ours(heartbeat: int | None) -> Iterator[None]:
+    """Runs that are started from here say often enough that they live, and carry the mark that the automation looks for.
+
+    None, on a server that ends with its jobs, saves up to a second at the end of each flow. A killed run then stays Running
+    there, as it does wherever nothing looks for heartbeats; running again resumes it all the same.
+    """
+    children = {} if heartbeat is None else {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat)}
     with (
-        _environment(PREFECT_FLOWS_HEARTBEAT_FREQUENCY=str(HEARTBEAT)),
-        temporary_settings(set_defaults=frequency),
+        _environment(**children),
+        temporary_settings(set_defaults={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: heartbeat}),
         tags(TAG),
     ):
         yield

@@ -22,8 +22,8 @@ def apply(configuration: Configuration) -> dict[str, Any]:
     """Write the segmentation as a Neuroglancer precomputed layer, with its coarser scales."""
     chain = Chain(configuration)
     require_done(chain.pool)
-    with holding_layer(chain.apply, chain.pyramid), Workers(configuration.compute) as workers:
-        for plan in (chain.apply, *chain.pyramid):
+    with holding_layer(chain.writing), Workers(configuration.compute) as workers:
+        for plan in chain.writing:
             run_stage(plan, workers, configuration.failures)
     show_segmentation(chain)
     return {"segmentation": chain.layer}

@@ -47,5 +47,5 @@ def what_next(chain: Chain) -> str:
 
 def _right_to_write(chain: Chain, plan: StagePlan) -> Any:
     if issubclass(stage_class(plan.stage), LayerStage):
-        return holding_layer(chain.apply, chain.pyramid)
+        return holding_layer(chain.writing)
     return nullcontext()

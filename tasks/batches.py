@@ -16,11 +16,15 @@ from axonloom.measured import block_time
 from axonloom.stage import StagePlan
 from axonloom.stages.registry import stage_class
 
-#: Seconds of work that make a task run worth its own cost (measured: 4 ms on threads, 150 ms on a cluster).
-SECONDS_PER_BATCH = {"local": 10.0, "dask": 20.0, "slurm": 20.0}
+#: Seconds of work that make a task run worth its own cost, also where a server and many workers share slow cores (measured on two:
+#: up to 0.4 s on threads, 1 s on a cluster).
+SECONDS_PER_BATCH = {"local": 20.0, "dask": 40.0, "slurm": 40.0}
+#: Where a stage is known to be short, its batches are halved in number until each takes so many seconds: then it matters little
+#: that workers do not end together.
+LEAST_SECONDS = 0.2
 #: Prefect's server loses track of bursts beyond a few thousand task runs.
 MOST_BATCHES = 2000
-#: Batches come in multiples of this, of sizes that differ by one block at most, so that 2, 4, 8 or 16 workers end together.
+#: Batches come in multiples of this (but in short stages), of sizes that differ by one block at most, so that 2, 4, 8 or 16 workers end together.
 EVEN = 16
 FORMAT_VERSION = 1
 CUT = "batches.json"
@@ -66,7 +70,9 @@ def cut_of(plan: StagePlan, on: str = "local") -> Cut:
     measured = block_time(plan)
     z, y, x = plan.grid.shape
     seconds = measured.seconds if measured else z * y * x / stage_class(plan.stage).voxels_per_second
-    count = ceil(max(1.0, n * seconds / SECONDS_PER_BATCH.get(on, 20.0)) / EVEN) * EVEN
+    count = ceil(max(1.0, n * seconds / SECONDS_PER_BATCH[on]) / EVEN) * EVEN
+    while measured and measured.most and count > 2 and n * seconds / count < LEAST_SECONDS:
+        count //= 2
     return Cut(min(count, n, MOST_BATCHES), seconds, measured.measured_on if measured else "assumed")
 
 

@@ -14,8 +14,8 @@ from axonloom.stages.registry import open_stage
 
 
 @contextmanager
-def holding_layer(apply: StagePlan, pyramid: Sequence[StagePlan]) -> Iterator[None]:
-    """Claim the layer that ``apply`` and its coarser scales fill; their blocks check the claim.
+def holding_layer(writing: Sequence[StagePlan]) -> Iterator[None]:
+    """Claim the layer that ``apply``, the first of these stages, and the others fill; their blocks check the claim.
 
     Raises
     ------
@@ -25,12 +25,12 @@ def holding_layer(apply: StagePlan, pyramid: Sequence[StagePlan]) -> Iterator[No
         Something lies there that this workspace did not make.
     """
     stages = []
-    for plan in (apply, *pyramid):
+    for plan in writing:
         plan.save()
         stage = open_stage(plan.folder)
         assert isinstance(stage, LayerStage)
         stages.append(stage)
-    first = stages[0]
+    apply, first = writing[0], stages[0]
     with holding(first.layer.lease, apply.fingerprint) as lease:
         replaced = first.layer.replaces(apply.fingerprint, apply.workspace)
         if replaced:

@@ -20,6 +20,7 @@ JOB_OF_STAGE = {
     "pool": "pool",
     "stitch": "pool",
     "apply": "apply",
+    "segments": "apply",
     "pyramid": "apply",
 }
 

@@ -26,7 +26,8 @@ GOLDEN = {
     "agglomerate 2": (2, "2d2a390db0402c67"),
     "agglomerate 3": (2, "6431a0969070689d"),
     "pool": (2, "7254b78b4297a294"),
-    "apply": (1, "6c293f46b172dbb8"),
+    "apply": (2, "5a5ad08512f63e3a"),
+    "segments": (1, "b559c885ebc0aff1"),
     "pyramid 1": (1, "9dcb73b12380c28f"),
     "contingency": (1, "d41015bc7f5d9b0e"),
 }
@@ -106,8 +107,8 @@ def chain(tmp_path_factory) -> Chain:
 def content(chain: Chain, plan: StagePlan) -> bytes:
     """What a stage wrote, without the parts that name machines and moments."""
     if plan.stage in ("apply", "pyramid"):
-        return open_volume(f"{chain.layer}?mip={plan.parameters.get('mip', 0)}").read().tobytes()
-    if (plan.folder / "fragments.zarr").exists():
+        voxels = open_volume(f"{chain.layer}?mip={plan.parameters.get('mip', 0)}").read().tobytes()
+    elif (plan.folder / "fragments.zarr").exists():
         voxels = open_volume(str(plan.folder / "fragments.zarr")).read().tobytes()
     else:
         voxels = b""

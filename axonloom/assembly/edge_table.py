@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from axonloom.assembly.affinity_bins import MOST_CONTACTS
-from axonloom.assembly.id_map import positions
+from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.kernel import kernel
 
@@ -105,31 +105,37 @@ class EdgeTable:
 
     def aggregated(self) -> EdgeTable:
         """One row an edge: sums and counts added, the largest key and the strongest pair kept, sorted by (a, b), self-edges dropped."""
-        table = self.between(self.a, self.b) if np.any(self.a >= self.b) else self
-        if len(table) == 0:
-            return table
-        columns = (getattr(table, name) for name in COLUMNS)
-        order = _order(table.a, table.b)
-        histogram = _histograms_added_up(order, table.a, table.b, table.histogram)
-        return EdgeTable(*_added_up(order, *columns), histogram=histogram)
+        return self.joined(self.a, self.b)
 
     def relabelled(self, old_ids: np.ndarray, new_ids: np.ndarray) -> EdgeTable:
-        """The rows with each ``old_ids[i]`` (ascending) replaced by ``new_ids[i]``; rows that become self-edges go.
+        """The edges, :meth:`aggregated`, after each ``old_ids[i]`` (ascending) has become ``new_ids[i]``.
 
         Raises
         ------
         UnknownIdError
             Names the first id that ``old_ids`` lacks.
         """
-        return self.between(
+        return self.joined(
             new_ids[positions(old_ids, self.a, "the table of new ids")],
             new_ids[positions(old_ids, self.b, "the table of new ids")],
         )
 
-    def between(self, a: np.ndarray, b: np.ndarray) -> EdgeTable:
-        """The rows with other ends (uint64, in any order within a row); rows that become self-edges go."""
-        histogram = self.histogram[a != b]
-        return EdgeTable(*_apart(a, b, self.sum, self.count, self.key, self.best), histogram=histogram)
+    def joined(self, a: np.ndarray, b: np.ndarray) -> EdgeTable:
+        """The edges, :meth:`aggregated`, after the ends of each row have become others (uint64, in any order within a row)."""
+        if len(self) == 0:
+            return self
+        if max(a.max(), b.max()) >= 2**32:
+            ids = distinct(a, b)
+            return self.joined(*(positions(ids, end, "the edges").view(np.uint64) for end in (a, b))).named(ids)
+        pairs = _pairs(a, b)
+        order = np.argsort(pairs)
+        order = order[: np.searchsorted(pairs, NO_PAIR, sorter=order)]
+        columns = _added_up(order, pairs, self.sum, self.count, self.key, self.best)
+        return EdgeTable(*columns, histogram=_histograms_added_up(order, pairs, self.histogram))
+
+    def named(self, ids: np.ndarray) -> EdgeTable:
+        """The rows with ids (ascending) in place of positions in them."""
+        return replace(self, a=ids[self.a], b=ids[self.b])
 
     def write(self, path: Path) -> None:
         table = pa.table({name: getattr(self, name) for name in COLUMNS})
@@ -149,53 +155,46 @@ class EdgeTable:
         return cls(*columns, histogram=histogram.flatten().to_numpy().reshape(-1, histogram.type.list_size))
 
 
-def _order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """An order of the rows by (a, b); equal rows may stand in any, since what is made of them is the same."""
-    if int(b.max()) < 2**32:
-        return np.argsort(a << np.uint64(32) | b)
-    return np.lexsort((b, a))
+#: What an edge of an object to itself has for a pair: the last in any order.
+NO_PAIR = np.uint64(2**64 - 1)
 
 
-def _histograms_added_up(order: np.ndarray, a: np.ndarray, b: np.ndarray, histogram: np.ndarray) -> np.ndarray:
-    """One histogram for each run of equal ends along ``order``."""
+@kernel
+def _pairs(a, b):
+    """The two ends of each row (below 2**32) as one number, which sorts by the smaller and then by the other."""
+    pairs = np.empty(len(a), np.uint64)
+    for i in range(len(a)):
+        pairs[i] = NO_PAIR if a[i] == b[i] else min(a[i], b[i]) << np.uint64(32) | max(a[i], b[i])
+    return pairs
+
+
+def _histograms_added_up(order: np.ndarray, pairs: np.ndarray, histogram: np.ndarray) -> np.ndarray:
+    """One histogram for each run of equal pairs along ``order``."""
+    if not len(order):
+        return histogram[:0]
     if not histogram.shape[1]:
         return np.zeros((0, 0), np.uint32)
-    a, b = a[order], b[order]
-    starts = np.flatnonzero(np.concatenate([[True], (a[1:] != a[:-1]) | (b[1:] != b[:-1])]))
+    pairs = pairs[order]
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]]))
     return np.add.reduceat(histogram[order], starts, axis=0, dtype=np.uint32)
 
 
 @kernel
-def _apart(a, b, total, count, key, best):
-    """The rows between two objects, the smaller first."""
-    n = 0
-    for i in range(len(a)):
-        n += a[i] != b[i]
-    out = np.empty((6, n), np.uint64)
-    k = 0
-    for i in range(len(a)):
-        if a[i] == b[i]:
-            continue
-        out[0, k], out[1, k] = (a[i], b[i]) if a[i] < b[i] else (b[i], a[i])
-        out[2, k], out[3, k], out[4, k], out[5, k] = total[i], count[i], key[i], best[i]
-        k += 1
-    return out
-
-
-@kernel
-def _added_up(order, a, b, total, count, key, best):
-    """One row for each run of equal ends along ``order``."""
+def _added_up(order, pairs, total, count, key, best):
+    """One row for each run of equal pairs along ``order``."""
     n = 0
     for k in range(len(order)):
-        i, before = order[k], order[k - 1]
-        n += k == 0 or a[i] != a[before] or b[i] != b[before]
+        n += k == 0 or pairs[order[k]] != pairs[order[k - 1]]
     out = np.zeros((6, n), np.uint64)
     row = -1
+    before = NO_PAIR
     for k in range(len(order)):
-        i, before = order[k], order[k - 1]
-        if k == 0 or a[i] != a[before] or b[i] != b[before]:
+        i = order[k]
+        if pairs[i] != before:
             row += 1
-            out[0, row], out[1, row], out[5, row] = a[i], b[i], best[i]
+            before = pairs[i]
+            out[0, row], out[1, row] = before >> np.uint64(32), before & np.uint64(0xFFFFFFFF)
+            out[5, row] = best[i]
         out[2, row] += total[i]
         out[3, row] += count[i]
         out[4, row] = max(out[4, row], key[i])

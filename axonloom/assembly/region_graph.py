@@ -9,7 +9,7 @@ import numpy as np
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap, positions
 from axonloom.assembly.object_table import ObjectTable
-from axonloom.assembly.union_find import canonical_ids
+from axonloom.assembly.union_find import first_joined
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class RegionGraph:
     canonical: IdMap
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which of the fragments (int64, by position) each edge joins."""
-        a, b = (positions(self.fragments.ids, ends, "the graph") for ends in (self.edges.a, self.edges.b))
+        """Which of the fragments (uint32, by position) each edge joins."""
+        ids = self.fragments.ids
+        a, b = (positions(ids, ends, "the graph").astype(np.uint32) for ends in (self.edges.a, self.edges.b))
         return a, b
 
     def contracted(self, first: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> RegionGraph:
@@ -47,13 +48,13 @@ class RegionGraph:
         ids = self.fragments.ids
         stays = first == np.arange(len(ids))
         # Numbers 0, 1, … sort faster than ids, and in the same order.
-        number = (np.cumsum(stays) - 1)[first].view(np.uint64)
-        edges = self.edges.between(number[ends[0]], number[ends[1]]).aggregated()
+        number = (np.cumsum(stays) - 1)[first].astype(np.uint32)
+        edges = self.edges.joined(number[ends[0]], number[ends[1]])
         voxels = np.zeros(np.count_nonzero(stays), np.uint64)
         np.add.at(voxels, number, self.fragments.voxels)
         return RegionGraph(
             ObjectTable(ids[stays], voxels),
-            edges.between(ids[stays][edges.a], ids[stays][edges.b]),
+            edges.named(ids[stays]),
             IdMap(self.canonical.ids, ids[first[positions(ids, self.canonical.targets, "the graph")]]),
         )
 
@@ -70,9 +71,13 @@ def assemble(objects: ObjectTable, edges: EdgeTable, joins: np.ndarray) -> Regio
     joins : uint64 (n, 2)
         The joins across all faces, concatenated.
     """
-    canonical = IdMap(objects.ids, canonical_ids(objects.ids, joins))
+    ids = objects.ids
+    first = first_joined(ids, joins)
+    canonical = IdMap(ids, ids[first])
+    # Positions sort faster than ids, and in the same order.
+    a, b = (first[positions(ids, end, "the blocks' objects")].view(np.uint64) for end in (edges.a, edges.b))
     return RegionGraph(
         fragments=ObjectTable.summed(canonical.targets, objects.voxels),
-        edges=edges.relabelled(canonical.ids, canonical.targets).aggregated(),
+        edges=edges.joined(a, b).named(ids),
         canonical=canonical,
     )

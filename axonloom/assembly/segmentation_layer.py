@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from axonloom.assembly.segment_properties import add_segment_properties
 from axonloom.geometry import Zyx
 from axonloom.provenance import software
 from axonloom.stage import StageError
@@ -123,6 +124,7 @@ class SegmentationLayer:
                 **(remarks or {}),
             },
         )
+        add_segment_properties(building)
         if folder.exists():
             discarded = building.with_suffix(".discarded")
             folder.rename(discarded)

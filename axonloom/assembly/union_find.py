@@ -41,7 +41,12 @@ def canonical_positions(n: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def canonical_ids(ids: np.ndarray, joins: np.ndarray) -> np.ndarray:
-    """For each id, the smallest id that it is joined with, directly or through others.
+    """For each id (uint64), the smallest id that it is joined with, directly or through others; see :func:`first_joined`."""
+    return ids[first_joined(ids, joins)]
+
+
+def first_joined(ids: np.ndarray, joins: np.ndarray) -> np.ndarray:
+    """For each id, the position of the smallest id that it is joined with, directly or through others.
 
     Parameters
     ----------
@@ -52,7 +57,7 @@ def canonical_ids(ids: np.ndarray, joins: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    uint64 (n,)
+    int64 (n,)
 
     Raises
     ------
@@ -62,4 +67,4 @@ def canonical_ids(ids: np.ndarray, joins: np.ndarray) -> np.ndarray:
     joins = np.asarray(joins, np.uint64).reshape(-1, 2)
     a = positions(ids, joins[:, 0], "the objects that are joined")
     b = positions(ids, joins[:, 1], "the objects that are joined")
-    return ids[canonical_positions(len(ids), a, b)]
+    return canonical_positions(len(ids), a, b)

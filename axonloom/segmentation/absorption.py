@@ -21,6 +21,7 @@ from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.assembly.union_find import find
 from axonloom.kernel import inlined, kernel
+from axonloom.segmentation.contacts import Contacts
 
 
 def absorb(graph: RegionGraph, smaller_than: int, low: int) -> RegionGraph:
@@ -77,13 +78,7 @@ def absorb_part(
 
 
 def absorb_basins(
-    numbers: np.ndarray,
-    voxels: np.ndarray,
-    is_open: np.ndarray,
-    affinities: np.ndarray,
-    lead: np.ndarray,
-    smaller_than: int,
-    low: int,
+    contacts: Contacts, voxels: np.ndarray, is_open: np.ndarray, smaller_than: int, low: int
 ) -> np.ndarray:
     """As much of :func:`absorb` as the rest of the volume cannot change, for one block, from its voxels.
 
@@ -92,16 +87,12 @@ def absorb_basins(
 
     Parameters
     ----------
-    numbers : uint32 (z, y, x)
-        The basins of the block's core, 1..n; 0 is background.
+    contacts : Contacts
+        Of the basins 1..n in the block's core.
     voxels : uint64 (n + 1,)
         How many of the core's voxels each has.
     is_open : bool (n + 1,)
         Basins that go on outside the core.
-    affinities : uint8 (3, z, y, x)
-        Of the core and around it.
-    lead : int64 (3,)
-        Where the core starts in them.
     smaller_than, low
         Those of :func:`absorb`.
 
@@ -110,8 +101,7 @@ def absorb_basins(
     int64 (n + 1,)
         For each basin the first of those that are now one with it.
     """
-    small = voxels < smaller_than
-    pairs = _pairs_strongest_first(numbers, affinities, lead, small, low)
+    pairs = _pairs_strongest_first(contacts.pairs, contacts.affinity, contacts.index, voxels < smaller_than, low)
     return _joined_by_voxels(pairs, voxels.astype(np.int64), is_open, smaller_than)
 
 
@@ -119,7 +109,7 @@ def absorb_basins(
 def renumber(numbers, first, ids, voxels):
     """Number what is left 1.. in the old order, in place; ``first[i]`` <= i is what number i is now part of.
 
-    Returns ids and voxel counts by new number.
+    Returns ids and voxel counts by new number, and the new number (uint32) of each old one.
     """
     new = np.zeros(len(first), np.uint32)
     n = 0
@@ -135,18 +125,16 @@ def renumber(numbers, first, ids, voxels):
         left_voxels[new[i]] += voxels[i]
     for i in range(len(numbers)):
         numbers[i] = new[numbers[i]]
-    return left_ids, left_voxels
+    return left_ids, left_voxels, new
 
 
 @kernel
-def _pairs_strongest_first(numbers, affinities, lead, small, low):
+def _pairs_strongest_first(contacts, affinities, index, small, low):
     """Pairs of basins (uint32 (n, 2)), one of them small, for pairs of their voxels in the strict order.
 
-    A counting sort: within an affinity the order is that in which they are met, which is that of the index. Of neighbouring
+    A counting sort: within an affinity the order is that in which they are listed, which is that of the index. Of neighbouring
     contacts of the same two, those that cannot be the strongest are left out.
     """
-    depth, height, width = numbers.shape
-    dz, dy, dx = lead
     ends = np.zeros(FULL_SCALE + 2, np.int64)
     pairs = np.empty((0, 2), np.uint32)
     recent_label, recent_other = np.zeros(3, np.uint32), np.zeros(3, np.uint32)
@@ -157,43 +145,25 @@ def _pairs_strongest_first(numbers, affinities, lead, small, low):
                 ends[k] += ends[k - 1]
             pairs = np.empty((ends[FULL_SCALE + 1], 2), np.uint32)
             recent_label[:] = 0
-        for z in range(depth):
-            for y in range(height):
-                for x in range(width):
-                    label = numbers[z, y, x]
-                    if label == 0:
-                        continue
-                    for c in range(3):
-                        if c == 0:
-                            if z == 0:
-                                continue
-                            other = numbers[z - 1, y, x]
-                        elif c == 1:
-                            if y == 0:
-                                continue
-                            other = numbers[z, y - 1, x]
-                        else:
-                            if x == 0:
-                                continue
-                            other = numbers[z, y, x - 1]
-                        if other == label or other == 0 or not (small[label] or small[other]):
-                            continue
-                        affinity = np.int64(affinities[c, z + dz, y + dy, x + dx])
-                        if affinity < low:
-                            continue
-                        if label == recent_label[c] and other == recent_other[c]:
-                            if affinity <= recent_best[c]:
-                                continue
-                        else:
-                            recent_label[c], recent_other[c] = label, other
-                        recent_best[c] = affinity
-                        # The bin after its own while counting, so that adding up gives where each begins.
-                        if counts:
-                            ends[FULL_SCALE - affinity + 1] += 1
-                        else:
-                            row = ends[FULL_SCALE - affinity]
-                            pairs[row, 0], pairs[row, 1] = label, other
-                            ends[FULL_SCALE - affinity] = row + 1
+        for k in range(len(contacts)):
+            affinity = np.int64(affinities[k])
+            label, other = contacts[k, 0], contacts[k, 1]
+            if affinity < low or not (small[label] or small[other]):
+                continue
+            axis = index[k] % np.uint32(3)
+            if label == recent_label[axis] and other == recent_other[axis]:
+                if affinity <= recent_best[axis]:
+                    continue
+            else:
+                recent_label[axis], recent_other[axis] = label, other
+            recent_best[axis] = affinity
+            # The bin after its own while counting, so that adding up gives where each begins.
+            if counts:
+                ends[FULL_SCALE - affinity + 1] += 1
+            else:
+                row = ends[FULL_SCALE - affinity]
+                pairs[row, 0], pairs[row, 1] = label, other
+                ends[FULL_SCALE - affinity] = row + 1
     return pairs
 
 

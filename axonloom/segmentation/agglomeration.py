@@ -14,10 +14,30 @@ import numpy as np
 from axonloom.assembly.affinity_bins import quantile
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
-from axonloom.assembly.exact_fractions import EXACT_BITS, compare, leading_bits
+from axonloom.assembly.exact_fractions import compare, leading_bits
 from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
-from axonloom.kernel import inlined, kernel
+from axonloom.kernel import kernel
+from axonloom.segmentation.edge_queue import (
+    BITS,
+    COUNT,
+    EDGE,
+    ENDS,
+    GONE,
+    KEY,
+    SUM,
+    WAS_COUNT,
+    WAS_KEY,
+    WAS_SUM,
+    is_before,
+    is_better,
+    order_of_all,
+    place,
+    rise,
+    sink,
+    swap,
+)
+from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, entry, free_slots, pair_of, remove, slot_of
 
 LARGEST_SUM = 2**62
 
@@ -25,7 +45,7 @@ LARGEST_SUM = 2**62
 def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None = None) -> Dendrogram:
     """Merge the objects of a region graph, best score first.
 
-    Takes up to about 200 bytes of memory an edge, and 1 to 2 CPU seconds per million edges.
+    Takes about 80 bytes of memory an edge (more, up to 130, where merges change nearly all), and 1 to 2 CPU seconds per million edges.
 
     Parameters
     ----------
@@ -73,7 +93,7 @@ def agglomerate_part(
         The objects of the part, ascending; not all need to have edges.
     edges : EdgeTable
         Its aggregated graph.
-    ends : two of int64
+    ends : two of uint32
         Which of the objects each edge joins.
     frozen : bool (n,)
         Objects whose contacts or own composition the rest of the volume may change.
@@ -97,297 +117,186 @@ def agglomerate_part(
     floor = exact * FULL_SCALE
     if floor.numerator >= LARGEST_SUM or floor.denominator >= LARGEST_SUM:
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
-    if len(edges) >= 2**31 or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
+    if len(edges) > MOST_EDGES or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
     if percent is not None and not edges.bins:
         raise ValueError("quantiles need edges with histograms")
     frozen = frozen.copy()
-    a, b = ends
     # Between two that are frozen nothing will happen.
-    live = ~(frozen[a] & frozen[b])
-    if not live.all():
-        edges, a, b = edges.taken(live), a[live], b[live]
-    by_key = np.argsort(edges.key, kind="stable")
-    total, count, key = (column[by_key].astype(np.int64) for column in (edges.sum, edges.count, edges.key))
-    histograms = edges.histogram[by_key] if percent is not None else np.zeros((0, 0), np.uint32)
+    live = np.flatnonzero(~(frozen[ends[0]] & frozen[ends[1]])).astype(np.uint32)
+    rows = _rows(live, *ends, edges.sum, edges.count, edges.key)
+    histograms = edges.histogram[live] if percent is not None else np.zeros((0, 0), np.uint32)
+    del live
     if percent is not None:
-        _quantiles(histograms, percent, total, count)
-    scores = _scores(total, count)
-    repeated, a, b, total, count, key = _merge_all(
-        a[by_key],
-        b[by_key],
-        total,
-        count,
-        key,
-        histograms,
-        percent or 0,
-        scores,
-        np.argsort(-scores, kind="stable"),
-        frozen,
-        floor.numerator,
-        floor.denominator,
+        _quantiles(histograms, percent, rows)
+    repeated, a, b, merged = _merge_all(
+        rows, order_of_all(rows), histograms, percent or 0, frozen, floor.numerator, floor.denominator
     )
     if repeated:
         raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
-    merges = Dendrogram(
-        ids[a], ids[b], total.astype(np.uint64), count.astype(np.uint64), key.astype(np.uint64), lowest=exact
-    )
-    return merges, frozen
+    total, count, key = merged.T.astype(np.uint64)
+    return Dendrogram(ids[a], ids[b], total, count, key, lowest=exact), frozen
 
 
-@kernel
-def _quantiles(histograms, percent, total, count) -> None:
-    for e in range(len(total)):
-        total[e], count[e] = quantile(histograms[e], percent)
-
-
-@kernel
-def _scores(total, count):
-    """The leading bits of each edge's score (int64)."""
-    scores = np.empty(len(total), np.int64)
-    for e in range(len(total)):
-        scores[e] = leading_bits(total[e], count[e])
-    return scores
-
-
-# One row of eight int64 an edge, a cache line: what it is now, what it was when it was queued, and its two ends. SUM / COUNT is
-# its score; with quantiles these are a numerator and a denominator.
-SUM, COUNT, KEY, QUEUED_SUM, QUEUED_COUNT, QUEUED_KEY, QUEUED_BITS, ENDS = range(8)
-DEAD = -1
+#: The end of a list of half-edges; also the bits of one end of a pair.
 LAST = 0xFFFFFFFF
 
 
-@inlined
-def _pair(u, v):
-    return u << 32 | v if u < v else v << 32 | u
-
-
-@inlined
-def _home(pair, shift):
-    """First slot of a pair (Fibonacci hashing, Knuth)."""
-    return np.int64((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(shift))
+@kernel
+def _rows(live, a, b, total, count, key):
+    rows = np.empty((len(live), 4), np.int64)
+    for e in range(len(live)):
+        i = live[e]
+        rows[e, SUM], rows[e, COUNT], rows[e, KEY] = np.int64(total[i]), np.int64(count[i]), np.int64(key[i])
+        rows[e, ENDS] = pair_of(np.int64(a[i]), np.int64(b[i]))
+    return rows
 
 
 @kernel
-def _slot_of(slots, pair, shift):
-    """Where a pair stands in the table, or the free slot where it would."""
-    last = slots.shape[0] - 1
-    slot = _home(pair, shift)
-    while slots[slot, 0] != pair and slots[slot, 0] != DEAD:
-        slot = (slot + 1) & last
-    return slot
+def _quantiles(histograms, percent, rows) -> None:
+    for e in range(len(rows)):
+        rows[e, SUM], rows[e, COUNT] = quantile(histograms[e], percent)
 
 
 @kernel
-def _remove(slots, pair, shift) -> None:
-    """Take a pair out of the table, closing the gap so that no search ends too early (Knuth, algorithm 6.4R)."""
-    last = slots.shape[0] - 1
-    gap = _slot_of(slots, pair, shift)
-    slot = gap
-    while True:
-        slot = (slot + 1) & last
-        if slots[slot, 0] == DEAD:
-            break
-        if (slot - _home(slots[slot, 0], shift)) & last >= (slot - gap) & last:
-            slots[gap, 0], slots[gap, 1] = slots[slot, 0], slots[slot, 1]
-            gap = slot
-    slots[gap, 0] = DEAD
+def _linked(rows, slots, heads, following, lengths):
+    """Enter all edges into the table of pairs and into the lists of their ends; whether a pair occurs twice."""
+    for e in range(len(rows)):
+        ends = rows[e, ENDS]
+        slot = slot_of(slots, rows, ends)
+        one, other = ends >> 32, ends & LAST
+        if slots[slot] != FREE or one == other:
+            return True
+        slots[slot] = entry(ends, e)
+        for h, node in ((2 * e, one), (2 * e + 1, other)):
+            following[h] = heads[node]
+            heads[node] = h
+            lengths[node] += 1
+    return False
 
 
 @kernel
-def _queued_before(edges, e, f):
-    """Whether edge e stands before f in the queue: score down, key up."""
-    if edges[e, QUEUED_BITS] != edges[f, QUEUED_BITS]:
-        return edges[e, QUEUED_BITS] > edges[f, QUEUED_BITS]
-    if np.float64(edges[e, QUEUED_COUNT]) * np.float64(edges[f, QUEUED_COUNT]) >= np.float64(1 << EXACT_BITS):
-        sign = compare(edges[e, QUEUED_SUM], edges[e, QUEUED_COUNT], edges[f, QUEUED_SUM], edges[f, QUEUED_COUNT])
-        if sign != 0:
-            return sign > 0
-    return edges[e, QUEUED_KEY] < edges[f, QUEUED_KEY]
-
-
-@kernel
-def _queue(edges, e) -> None:
-    """Give an edge the place in the queue that its present values deserve."""
-    edges[e, QUEUED_SUM] = edges[e, SUM]
-    edges[e, QUEUED_COUNT] = edges[e, COUNT]
-    edges[e, QUEUED_KEY] = edges[e, KEY]
-    edges[e, QUEUED_BITS] = leading_bits(edges[e, SUM], edges[e, COUNT])
-
-
-@kernel
-def _push(heap, size, edges, e) -> None:
-    i = size
-    while i > 0:
-        up = (i - 1) >> 1
-        if not _queued_before(edges, e, heap[up]):
-            break
-        heap[i] = heap[up]
-        i = up
-    heap[i] = e
-
-
-@kernel
-def _sift(heap, size, edges, e) -> None:
-    """Put ``e`` in place of the heap's top, with ``size`` edges in it."""
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and _queued_before(edges, heap[child + 1], heap[child]):
-            child += 1
-        if not _queued_before(edges, heap[child], e):
-            break
-        heap[i] = heap[child]
-        i = child
-    heap[i] = e
-
-
-@kernel
-def _settle_order(order, edges) -> None:
-    """Finish the queue's order of all edges, which a stable sort by score has left in ascending order of key within ties.
-
-    Only scores of more than 2**27 contacts can still stand wrong among those whose leading bits are equal.
-    """
-    for i in range(1, len(order)):
-        e = order[i]
-        j = i - 1
-        while j >= 0 and edges[order[j], QUEUED_BITS] == edges[e, QUEUED_BITS] and _queued_before(edges, e, order[j]):
-            order[j + 1] = order[j]
-            j -= 1
-        order[j + 1] = e
-
-
-@kernel
-def _merge_all(a, b, total, count, key, histograms, percent, scores, order, frozen, floor_numerator, floor_denominator):
-    """The greedy loop over edges given in ascending order of key; ``order`` sorts them stably by falling score.
+def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_denominator):
+    """The greedy loop over edges, of which ``order`` has the best first.
 
     ``percent`` is 0 for means, which need no histograms; else these are added up in place.
 
     ``frozen`` says which nodes must not be merged; those that freeze on the way are added to it, under their smallest member.
 
-    Edges wait in a sorted list; those that changed while they waited go to a heap when they come up. Each node has a linked
+    Edges wait in their order; those that changed while they waited go to a heap when they come up. Each node has a linked
     list of its half-edges (2e and 2e + 1); of two merged nodes the one with the shorter list moves over to the other's. A
-    table finds the edge of a pair. Returns whether a pair occurred twice, and the merges as rows of positions and integers.
+    table finds the edge of a pair. Returns whether a pair occurred twice, and the merges as two positions and (n, 3) of int64.
     """
-    n, n_nodes = len(a), len(frozen)
-    edges = np.empty((n, 8), np.int64)
-    bits = 4
-    while (np.int64(1) << bits) < 2 * n:
-        bits += 1
-    shift = 64 - bits
-    slots = np.full((np.int64(1) << bits, 2), DEAD, np.int64)
+    n, n_nodes = len(rows), len(frozen)
+    slots = free_slots(n)
     heads = np.full(n_nodes, LAST, np.uint32)
-    lengths = np.zeros(n_nodes, np.int64)
+    lengths = np.zeros(n_nodes, np.uint32)
     following = np.empty(2 * n, np.uint32)
+    changed = np.zeros(n, np.bool_)
     smallest = np.arange(n_nodes)
     merged_a, merged_b = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     merged = np.empty((n_nodes, 3), np.int64)
     n_merged = 0
-    repeated = False
-    for e in range(n):
-        edges[e, SUM], edges[e, COUNT], edges[e, KEY] = total[e], count[e], key[e]
-        edges[e, ENDS] = _pair(a[e], b[e])
-        edges[e, QUEUED_SUM], edges[e, QUEUED_COUNT], edges[e, QUEUED_KEY] = total[e], count[e], key[e]
-        edges[e, QUEUED_BITS] = scores[e]
-        slot = _slot_of(slots, edges[e, ENDS], shift)
-        if slots[slot, 0] != DEAD or a[e] == b[e]:
-            repeated = True
+    repeated = _linked(rows, slots, heads, following, lengths)
+    heap = np.empty((1024, 5), np.int64)
+    waiting, in_heap, bits = 0, 0, np.int64(-1)
+    while not repeated:
+        while waiting < n and bits < 0:
+            e = np.int64(order[waiting])
+            if rows[e, ENDS] != GONE and not changed[e]:
+                bits = leading_bits(rows[e, SUM], rows[e, COUNT])
+                break
+            waiting += 1
+            if rows[e, ENDS] != GONE:
+                changed[e] = False
+                if in_heap == len(heap):
+                    larger = np.empty((2 * in_heap, 5), np.int64)
+                    larger[:in_heap] = heap
+                    heap = larger
+                place(heap, in_heap, rows, e)
+                rise(heap, in_heap)
+                in_heap += 1
+        if waiting == n and in_heap == 0:
             break
-        slots[slot, 0], slots[slot, 1] = edges[e, ENDS], e
-        for h, node in ((2 * e, a[e]), (2 * e + 1, b[e])):
-            following[h] = heads[node]
-            heads[node] = h
-            lengths[node] += 1
-    if not repeated:
-        _settle_order(order, edges)
-        heap = np.empty(n, np.int64)
-        waiting, in_heap = 0, 0
-        while True:
-            while waiting < n and edges[order[waiting], ENDS] == DEAD:
-                waiting += 1
-            if waiting == n and in_heap == 0:
-                break
-            from_heap = waiting == n or (in_heap > 0 and _queued_before(edges, heap[0], order[waiting]))
-            e = heap[0] if from_heap else order[waiting]
-            if compare(edges[e, QUEUED_SUM], edges[e, QUEUED_COUNT], floor_numerator, floor_denominator) < 0:
-                break
-            changed = edges[e, ENDS] != DEAD and (
-                edges[e, COUNT] != edges[e, QUEUED_COUNT]
-                or edges[e, SUM] != edges[e, QUEUED_SUM]
-                or edges[e, KEY] != edges[e, QUEUED_KEY]
-            )
-            if changed:
-                _queue(edges, e)
-                if from_heap:
-                    _sift(heap, in_heap, edges, e)
-                else:
-                    waiting += 1
-                    _push(heap, in_heap, edges, e)
-                    in_heap += 1
+        from_heap = waiting == n
+        e = heap[0, EDGE] if from_heap else np.int64(order[waiting])
+        if not from_heap:
+            # It may have changed since its score was looked at; then it waits where it was.
+            if rows[e, ENDS] == GONE or changed[e]:
+                bits = np.int64(-1)
                 continue
-            if from_heap:
-                in_heap -= 1
-                if in_heap > 0:
-                    _sift(heap, in_heap, edges, heap[in_heap])
-            else:
-                waiting += 1
-            ends = edges[e, ENDS]
-            if ends == DEAD:
+            from_heap = in_heap > 0 and is_before(
+                heap[0, BITS], heap[0, WAS_SUM], heap[0, WAS_COUNT], heap[0, WAS_KEY],
+                bits, rows[e, SUM], rows[e, COUNT], rows[e, KEY],
+            )  # fmt: skip
+        if from_heap:
+            e = heap[0, EDGE]
+            if compare(heap[0, WAS_SUM], heap[0, WAS_COUNT], floor_numerator, floor_denominator) < 0:
+                break
+            if changed[e] and rows[e, ENDS] != GONE:
+                changed[e] = False
+                place(heap, 0, rows, e)
+                sink(heap, in_heap)
                 continue
+            in_heap -= 1
+            if in_heap > 0:
+                swap(heap, 0, in_heap)
+                sink(heap, in_heap)
+            if rows[e, ENDS] == GONE:
+                continue
+        else:
+            if compare(rows[e, SUM], rows[e, COUNT], floor_numerator, floor_denominator) < 0:
+                break
+            waiting += 1
+            bits = np.int64(-1)
 
-            short, long = ends >> 32, ends & 0xFFFFFFFF
-            one, other = smallest[short], smallest[long]
-            if frozen[one] or frozen[other]:
-                # Not taken out of the table: nothing merges with either end any more, so the edge stays what it is.
-                frozen[one] = frozen[other] = True
-                continue
-            merged_a[n_merged], merged_b[n_merged] = min(one, other), max(one, other)
-            merged[n_merged, 0], merged[n_merged, 1] = edges[e, SUM], edges[e, COUNT]
-            merged[n_merged, 2] = edges[e, KEY]
-            n_merged += 1
-            if lengths[short] > lengths[long]:
-                short, long = long, short
-            smallest[long] = min(one, other)
-            _remove(slots, ends, shift)
-            edges[e, ENDS] = DEAD
-            h = np.int64(heads[short])
-            while h != LAST:
-                after = np.int64(following[h])
-                f = h >> 1
-                ends = edges[f, ENDS]
-                if ends != DEAD:
-                    far = (ends >> 32) + (ends & 0xFFFFFFFF) - short
-                    _remove(slots, ends, shift)
-                    pair = _pair(long, far)
-                    slot = _slot_of(slots, pair, shift)
-                    stays = True
-                    if slots[slot, 0] != DEAD:
-                        g = slots[slot, 1]
-                        sums = edges[f, SUM] + edges[g, SUM]
-                        counts = edges[f, COUNT] + edges[g, COUNT]
-                        largest = max(edges[f, KEY], edges[g, KEY])
-                        stays = _queued_before(edges, f, g)
-                        kept, gone = (f, g) if stays else (g, f)
-                        if percent > 0:
-                            for k in range(histograms.shape[1]):
-                                histograms[kept, k] += histograms[gone, k]
-                            sums, counts = quantile(histograms[kept], percent)
-                        edges[gone, ENDS] = DEAD
-                        edges[kept, SUM], edges[kept, COUNT], edges[kept, KEY] = sums, counts, largest
-                    if stays:
-                        edges[f, ENDS] = pair
-                        slots[slot, 0], slots[slot, 1] = pair, f
-                        following[h] = heads[long]
-                        heads[long] = h
-                        lengths[long] += 1
-                h = after
-    return (
-        repeated,
-        merged_a[:n_merged],
-        merged_b[:n_merged],
-        merged[:n_merged, 0],
-        merged[:n_merged, 1],
-        merged[:n_merged, 2],
-    )
+        ends = rows[e, ENDS]
+        short, long = ends >> 32, ends & LAST
+        one, other = smallest[short], smallest[long]
+        if frozen[one] or frozen[other]:
+            # Not taken out of the table: nothing merges with either end any more, so the edge stays what it is.
+            frozen[one] = frozen[other] = True
+            continue
+        merged_a[n_merged], merged_b[n_merged] = min(one, other), max(one, other)
+        merged[n_merged, 0], merged[n_merged, 1], merged[n_merged, 2] = rows[e, SUM], rows[e, COUNT], rows[e, KEY]
+        n_merged += 1
+        if lengths[short] > lengths[long]:
+            short, long = long, short
+        smallest[long] = min(one, other)
+        remove(slots, rows, ends)
+        rows[e, ENDS] = GONE
+        h = np.int64(heads[short])
+        while h != LAST:
+            after = np.int64(following[h])
+            f = h >> 1
+            ends = rows[f, ENDS]
+            if ends != GONE:
+                far = (ends >> 32) + (ends & LAST) - short
+                remove(slots, rows, ends)
+                pair = pair_of(long, far)
+                slot = slot_of(slots, rows, pair)
+                stays = True
+                if slots[slot] != FREE:
+                    g = edge_in(slots[slot])
+                    # The better of the two is queued no later than the sum of both may come up.
+                    stays = is_better(
+                        rows[f, SUM], rows[f, COUNT], rows[f, KEY], rows[g, SUM], rows[g, COUNT], rows[g, KEY]
+                    )
+                    kept, gone = (f, g) if stays else (g, f)
+                    sums, counts = rows[f, SUM] + rows[g, SUM], rows[f, COUNT] + rows[g, COUNT]
+                    if percent > 0:
+                        for k in range(histograms.shape[1]):
+                            histograms[kept, k] += histograms[gone, k]
+                        sums, counts = quantile(histograms[kept], percent)
+                    largest = max(rows[f, KEY], rows[g, KEY])
+                    rows[gone, ENDS] = GONE
+                    rows[kept, SUM], rows[kept, COUNT], rows[kept, KEY] = sums, counts, largest
+                    changed[kept] = True
+                if stays:
+                    rows[f, ENDS] = pair
+                    slots[slot] = entry(pair, f)
+                    following[h] = heads[long]
+                    heads[long] = h
+                    lengths[long] += np.uint32(1)
+            h = after
+    return repeated, merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged]

@@ -53,7 +53,7 @@ def without_dust(
     ThresholdError
         ``lowest`` is not a number of 0..1.
     """
-    contacts = edges.relabelled(fragments.ids, segments).aggregated() if join > 1 else EdgeTable.empty()
+    contacts = edges.relabelled(fragments.ids, segments) if join > 1 else EdgeTable.empty()
     graph = RegionGraph(ObjectTable.summed(segments, fragments.voxels), contacts, IdMap(fragments.ids, segments))
     graph = join_best_neighbours(graph, join, lowest)
     stays = graph.fragments.voxels >= discard

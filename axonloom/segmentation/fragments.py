@@ -22,6 +22,7 @@ from axonloom.assembly.union_find import find
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import kernel
 from axonloom.segmentation.absorption import absorb_basins, renumber
+from axonloom.segmentation.contacts import Contacts
 from axonloom.segmentation.region_graph import interior_edges
 from axonloom.segmentation.smoothing import FRACTION_BITS, Sigma, is_smoothing, radii, smooth
 
@@ -151,14 +152,16 @@ def block_fragments(
     numbers, n = _unite(choices)
     ids, voxels = _number(choices, numbers, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64))
     basins = n
+    contacts = Contacts.of(numbers, affinities, _lead(core, read))
+    number_of = np.arange(n + 1, dtype=np.uint32)
     if absorb > 1:
         is_open = np.zeros(n + 1, np.bool_)
         for axis in range(3):
             for plane, ends in ((0, at_low_edge), (-1, at_high_edge)):
                 if not ends[axis]:
                     is_open[np.take(numbers, plane, axis)] = True
-        first = absorb_basins(numbers, voxels, is_open, affinities, _lead(core, read), absorb, low)
-        ids, voxels = renumber(numbers.ravel(), first, ids, voxels)
+        first = absorb_basins(contacts, voxels, is_open, absorb, low)
+        ids, voxels, number_of = renumber(numbers.ravel(), first, ids, voxels)
     raw = affinities[(slice(None), *core.slices_in(read))]
     return BlockFragments(
         core=core,
@@ -166,7 +169,7 @@ def block_fragments(
         ids=ids,
         basins=basins,
         objects=ObjectTable(ids[1:], voxels[1:]),
-        edges=interior_edges(numbers, ids, affinities, read, core, volume_shape, histograms=histograms),
+        edges=interior_edges(contacts, number_of, ids, core, volume_shape, histograms=histograms),
         faces=_faces(numbers, ids, choices, raw, core, at_low_edge, at_high_edge),
     )
 

@@ -8,7 +8,7 @@ that of abiss, Lu et al. 2021; here with strict ties and with absorption).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ class MergedPart:
 
 
 def merge_part(
-    within: Sequence[Undecided],
+    within: Iterable[Undecided],
     outer: Sequence[Sequence[int]],
     contacts: EdgeTable,
     joins: np.ndarray,
@@ -76,8 +76,8 @@ def merge_part(
 
     Parameters
     ----------
-    within : sequence of Undecided
-        What these parts handed on.
+    within : Undecided, one after another
+        What these parts handed on. Read as they are asked for, they need not be in memory beside the graph.
     outer : sequence of sequences of int
         For each of them, which of its sides (see :func:`axonloom.assembly.open_faces.side`) are outer faces of the box.
     contacts : EdgeTable
@@ -94,19 +94,34 @@ def merge_part(
     UnknownIdError
         Contacts or joins name what is at no face.
     """
-    names = OpenFaces.concatenate([part.faces for part in within]).names()
-    graph = assemble(
-        ObjectTable.concatenate([part.objects for part in within]),
-        EdgeTable.concatenate([*(part.edges for part in within), contacts.relabelled(names.ids, names.targets)]),
-        names.lookup(joins),
-    )
-    faces = OpenFaces.concatenate([part.faces.at(sides) for part, sides in zip(within, outer, strict=True)])
+    objects: list[ObjectTable] = []
+    edges: list[EdgeTable] = []
+    inside: list[OpenFaces] = []
+    outside: list[OpenFaces] = []
+    for part, sides in zip(within, outer, strict=True):
+        objects.append(part.objects)
+        edges.append(part.edges)
+        inside.append(part.faces)
+        outside.append(part.faces.at(sides))
+        del part
+    names, faces = OpenFaces.concatenate(inside).names(), OpenFaces.concatenate(outside)
+    edges.append(contacts.relabelled(names.ids, names.targets))
+    graph = assemble(ObjectTable.concatenate(objects), _emptied(edges), names.lookup(joins))
     graph, waiting = absorb_part(graph, absorb, low, graph.canonical.lookup(faces.ids()))
     faces = faces.renamed(graph.canonical)
+    # What is left of the parts would lie beside the agglomeration, which takes the most.
+    del objects, inside, outside, names
     ids, ends = graph.fragments.ids, graph.ends()
     frozen = _frozen(graph, ends, faces.ids(), waiting, low)
     merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest, percent)
     return MergedPart(graph.canonical, merges, _undecided(graph, ends, merges, frozen, faces))
+
+
+def _emptied(tables: list[EdgeTable]) -> EdgeTable:
+    """All rows of some tables, which go: the edges are the most that a part has, and not to stay in memory twice."""
+    found = EdgeTable.concatenate(tables)
+    tables.clear()
+    return found
 
 
 def _frozen(
@@ -139,10 +154,10 @@ def _undecided(
     both = goes_on[ends[0]] & goes_on[ends[1]]
     # Positions sort faster than ids, and in the same order.
     a, b = (first[end[both]].view(np.uint64) for end in ends)
-    edges = graph.edges.taken(both).between(a, b).aggregated()
+    edges = graph.edges.taken(both).joined(a, b)
     return Undecided(
         ObjectTable.summed(ids[first[goes_on]], graph.fragments.voxels[goes_on]),
-        edges.between(ids[edges.a], ids[edges.b]),
+        edges.named(ids),
         faces,
     )
 

@@ -1,4 +1,4 @@
-"""The contacts between the fragments of one block, counted in one pass over its voxels."""
+"""The contacts between the fragments of one block, counted in one pass over their list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import inlined, kernel
+from axonloom.segmentation.contacts import Contacts
 
 LAST = (1 << 32) - 1
 BUCKET = 6
@@ -16,10 +17,9 @@ BUCKET = 6
 
 
 def interior_edges(
-    compact: np.ndarray,
+    contacts: Contacts,
+    number_of: np.ndarray,
     ids: np.ndarray,
-    affinities: np.ndarray,
-    read: Box,
     core: Box,
     volume_shape: Zyx,
     *,
@@ -29,13 +29,13 @@ def interior_edges(
 
     Parameters
     ----------
-    compact : uint32 (z, y, x)
-        The core's fragments, numbered 1..n without gaps in the order of their ids; 0 is background.
+    contacts : Contacts
+        Of some labels in the core.
+    number_of : uint32
+        The number of the fragment that each label is part of: 1..n without gaps in the order of their ids; 0 is background.
     ids : uint64 (n + 1,)
         Their ids, ascending; ``ids[0]`` is 0.
-    affinities : uint8 (3, z, y, x)
-        Raw affinities of the voxels of ``read``.
-    read, core : Box
+    core : Box
         In voxels of the volume.
     volume_shape : (z, y, x)
         Voxels of the stored volume.
@@ -47,16 +47,14 @@ def interior_edges(
     EdgeTable
         Aggregated and sorted by (a, b); voxel pairs that cross the core's faces are not in it.
     """
-    origin = np.array(core.origin, np.int64)
-    lead = origin - np.array(read.origin, np.int64)
-    compact, affinities = np.ascontiguousarray(compact), np.ascontiguousarray(affinities)
-    buckets, overflow = _count_contacts(compact, affinities, lead, len(ids))
+    listed = contacts.pairs, contacts.affinity, contacts.index, number_of
+    buckets, overflow = _count_contacts(*listed, len(ids))
     ends, statistics = _sorted_edges(
-        buckets, overflow, len(ids), np.array(core.shape), origin, np.array(volume_shape, np.int64)
+        buckets, overflow, len(ids), np.array(core.shape), np.array(core.origin), np.array(volume_shape, np.int64)
     )
     counted = np.zeros((len(ends), BINS if histograms else 0), np.uint32)
     if histograms:
-        _count_in_bins(compact, affinities, lead, np.searchsorted(ends[:, 0], np.arange(len(ids) + 1)), ends, counted)
+        _count_in_bins(*listed, np.searchsorted(ends[:, 0], np.arange(len(ids) + 1)), ends, counted)
     return EdgeTable(ids[ends[:, 0]], ids[ends[:, 1]], *statistics.astype(np.uint64).T.copy(), histogram=counted)
 
 
@@ -86,7 +84,7 @@ def _grown(table, bits):
 
 
 @kernel
-def _count_contacts(compact, affinities, lead, n_ids):
+def _count_contacts(contacts, affinities, indices, number_of, n_ids):
     """Rows (b << 32 | a, sum, last << 32 | count, affinity << 32 | LAST - first) with a < b in two tables; 0 marks a free row.
 
     ``last`` is the largest index within the block (3 x raster number of the voxel, plus channel) of the pairs, ``first`` the
@@ -96,106 +94,77 @@ def _count_contacts(compact, affinities, lead, n_ids):
     in a bucket of BUCKET rows a fragment, and fragments that are near in space have near numbers, so the buckets in use stay
     in the cache. The other contacts go to an open-address table.
     """
-    depth, height, width = compact.shape
     buckets = np.zeros((n_ids * BUCKET, 4), np.int64)
     bits = 8
     overflow = np.zeros((1 << bits, 4), np.int64)
     room = 1 << (bits - 1)
     recent_pair = np.zeros(3, np.int64)
     recent_slot = np.zeros(3, np.int64)
-    dz, dy, dx = lead
-    for z in range(depth):
-        for y in range(height):
-            here = compact[z, y]
-            base = 3 * (z * height + y) * width
-            for x in range(width):
-                label = np.int64(here[x])
-                if label == 0:
-                    continue
-                for c in range(3):
-                    if c == 0:
-                        if z == 0:
-                            continue
-                        other = np.int64(compact[z - 1, y, x])
-                    elif c == 1:
-                        if y == 0:
-                            continue
-                        other = np.int64(compact[z, y - 1, x])
-                    else:
-                        if x == 0:
-                            continue
-                        other = np.int64(here[x - 1])
-                    if other == 0 or other == label:
-                        continue
-                    b = max(label, other)
-                    pair = b << 32 | min(label, other)
-                    if pair == recent_pair[c]:
-                        slot = recent_slot[c]
-                    else:
-                        slot = b * BUCKET
-                        end = slot + BUCKET
-                        while slot < end and buckets[slot, 0] != pair and buckets[slot, 0] != 0:
-                            slot += 1
-                        if slot == end:
-                            if room == 0:
-                                bits += 1
-                                overflow = _grown(overflow, bits)
-                                room = 1 << (bits - 2)
-                                recent_pair[:] = 0
-                            slot = _slot_of(overflow, pair, bits)
-                            if overflow[slot, 0] == 0:
-                                overflow[slot, 0] = pair
-                                room -= 1
-                            slot = -1 - slot
-                        else:
-                            buckets[slot, 0] = pair
-                        recent_pair[c] = pair
-                        recent_slot[c] = slot
-                    affinity = np.int64(affinities[c, z + dz, y + dy, x + dx])
-                    index = base + 3 * x + c
-                    strength = affinity << 32 | (LAST - index)
-                    # Written out twice: an array handed to another function is counted as one more reference each time.
-                    if slot >= 0:
-                        buckets[slot, 1] += affinity
-                        buckets[slot, 2] = index << 32 | ((buckets[slot, 2] & LAST) + 1)
-                        buckets[slot, 3] = max(buckets[slot, 3], strength)
-                    else:
-                        slot = -1 - slot
-                        overflow[slot, 1] += affinity
-                        overflow[slot, 2] = index << 32 | ((overflow[slot, 2] & LAST) + 1)
-                        overflow[slot, 3] = max(overflow[slot, 3], strength)
+    for k in range(len(contacts)):
+        label, other = np.int64(number_of[contacts[k, 0]]), np.int64(number_of[contacts[k, 1]])
+        if label == other:
+            continue
+        index = np.int64(indices[k])
+        axis = index % 3
+        b = max(label, other)
+        pair = b << 32 | min(label, other)
+        if pair == recent_pair[axis]:
+            slot = recent_slot[axis]
+        else:
+            slot = b * BUCKET
+            end = slot + BUCKET
+            while slot < end and buckets[slot, 0] != pair and buckets[slot, 0] != 0:
+                slot += 1
+            if slot == end:
+                if room == 0:
+                    bits += 1
+                    overflow = _grown(overflow, bits)
+                    room = 1 << (bits - 2)
+                    recent_pair[:] = 0
+                slot = _slot_of(overflow, pair, bits)
+                if overflow[slot, 0] == 0:
+                    overflow[slot, 0] = pair
+                    room -= 1
+                slot = -1 - slot
+            else:
+                buckets[slot, 0] = pair
+            recent_pair[axis] = pair
+            recent_slot[axis] = slot
+        affinity = np.int64(affinities[k])
+        strength = affinity << 32 | (LAST - index)
+        # Written out twice: an array handed to another function is counted as one more reference each time.
+        if slot >= 0:
+            buckets[slot, 1] += affinity
+            buckets[slot, 2] = index << 32 | ((buckets[slot, 2] & LAST) + 1)
+            buckets[slot, 3] = max(buckets[slot, 3], strength)
+        else:
+            slot = -1 - slot
+            overflow[slot, 1] += affinity
+            overflow[slot, 2] = index << 32 | ((overflow[slot, 2] & LAST) + 1)
+            overflow[slot, 3] = max(overflow[slot, 3], strength)
     return buckets, overflow
 
 
 @kernel
-def _count_in_bins(compact, affinities, lead, start, ends, counted) -> None:
+def _count_in_bins(contacts, affinities, indices, number_of, start, ends, counted) -> None:
     """Add each contact to the histogram of its edge; those of object a are the rows start[a] to start[a + 1], ascending by b."""
-    depth, height, width = compact.shape
-    dz, dy, dx = lead
     recent = np.zeros((3, 3), np.int64)
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                label = np.int64(compact[z, y, x])
-                if label == 0:
-                    continue
-                for c in range(3):
-                    if (z, y, x)[c] == 0:
-                        continue
-                    other = np.int64(compact[z - (c == 0), y - (c == 1), x - (c == 2)])
-                    if other == 0 or other == label:
-                        continue
-                    a, b = min(label, other), max(label, other)
-                    if recent[c, 0] != a or recent[c, 1] != b:
-                        first, end = start[a], start[a + 1]
-                        while first < end:
-                            middle = (first + end) >> 1
-                            if ends[middle, 1] < b:
-                                first = middle + 1
-                            else:
-                                end = middle
-                        recent[c] = a, b, first
-                    counted[recent[c, 2], affinities[c, z + dz, y + dy, x + dx] >> BIN_BITS] += np.uint32(1)
+    for k in range(len(contacts)):
+        label, other = np.int64(number_of[contacts[k, 0]]), np.int64(number_of[contacts[k, 1]])
+        if label == other:
+            continue
+        axis = np.int64(indices[k]) % 3
+        a, b = min(label, other), max(label, other)
+        if recent[axis, 0] != a or recent[axis, 1] != b:
+            first, end = start[a], start[a + 1]
+            while first < end:
+                middle = (first + end) >> 1
+                if ends[middle, 1] < b:
+                    first = middle + 1
+                else:
+                    end = middle
+            recent[axis] = a, b, first
+        counted[recent[axis, 2], affinities[k] >> BIN_BITS] += np.uint32(1)
 
 
 @kernel

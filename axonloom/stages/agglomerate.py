@@ -86,7 +86,7 @@ class AgglomerateStage(Stage):
         within = self.within.grid.blocks_touching(block.core)
         contacts, joins = self._contacts(block)
         part = merge_part(
-            [undecided_of(self.within, i) for i in within],
+            (undecided_of(self.within, i) for i in within),
             [outer_sides(self.within.grid.block(i).core, block.core) for i in within],
             contacts,
             joins,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from axonloom.assembly.lookup_table import LookupTable, relabel
+from axonloom.assembly.segment_table import SegmentTable
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.checksums import voxels_checksum
 from axonloom.config.volumes import SegmentationSettings
@@ -23,7 +25,7 @@ from axonloom.workspace import portable
 
 class ApplyStage(LayerStage):
     name = "apply"
-    version = 1
+    version = 2
     voxels_per_second = 3e7
     bytes_read, bytes_written, memory = 8.0, 0.3, 24.0
 
@@ -77,7 +79,17 @@ class ApplyStage(LayerStage):
         self.output.write(block.core, labels)
         self.output.sync(block.core)
         self.permit()
-        return {"voxels_crc32": voxels_checksum(labels)}
+        segments = SegmentTable.of(labels, block.core)
+        segments.write(segments_path(self.plan.folder, block.index))
+        return {"voxels_crc32": voxels_checksum(labels), "segments": len(segments)}
+
+    def files(self, block: Block) -> list[Path]:
+        return [segments_path(self.plan.folder, block.index)]
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.output, block.core
+
+
+def segments_path(folder: Path, block: int) -> Path:
+    """Size and box of each segment in a block (:class:`~axonloom.assembly.segment_table.SegmentTable`)."""
+    return folder / "segments" / f"{block:08d}.parquet"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.gathering import gathered
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import LookupTable
 from axonloom.assembly.object_table import ObjectTable
@@ -155,16 +156,10 @@ class PoolStage(Stage):
             objects = ObjectTable.read(objects_path(fragments, block))
             np.add.at(sizes, table_of(block).lookup(objects.ids), objects.voxels)
         small = sizes < join
-        contacts = EdgeTable.empty()
-        for block in range(len(self.blocks)) if join > 1 else ():
-            found = [contacts, _between(EdgeTable.read(edges_path(fragments, block)), table_of(block), small)]
-            across = EdgeTable.read(edges_path(self._folder("joins"), block))
-            for axis in range(3):
-                below = self.blocks.neighbour_below(block, axis)
-                if below is not None:
-                    both = LookupTable.united(table_of(below), table_of(block))
-                    found.append(_between(across.across([axis]), both, small))
-            contacts = EdgeTable.concatenate(found).aggregated()
+        contacts = gathered(
+            self._contacts_of_small(table_of, small) if join > 1 else (),
+            lambda tables: EdgeTable.concatenate(tables).aggregated(),
+        )
         segments = np.arange(1, len(sizes), dtype=np.uint64)
         cleaned = without_dust(
             segments,
@@ -175,6 +170,17 @@ class PoolStage(Stage):
             discard=self.plan.parameters.get("discard", 0),
         )
         return np.concatenate([np.zeros(1, np.uint64), cleaned])
+
+    def _contacts_of_small(self, table_of: Callable[[int], LookupTable], small: np.ndarray) -> Iterator[EdgeTable]:
+        """Block by block the contacts of small segments, within it and across its low faces."""
+        for block in range(len(self.blocks)):
+            yield _between(EdgeTable.read(edges_path(self._folder("fragments"), block)), table_of(block), small)
+            across = EdgeTable.read(edges_path(self._folder("joins"), block))
+            for axis in range(3):
+                below = self.blocks.neighbour_below(block, axis)
+                if below is not None:
+                    both = LookupTable.united(table_of(below), table_of(block))
+                    yield _between(across.across([axis]), both, small)
 
     @property
     def _has_rules(self) -> bool:
@@ -209,7 +215,7 @@ def _between(edges: EdgeTable, table: LookupTable, small: np.ndarray) -> EdgeTab
     """The contacts of small segments, from those of fragments."""
     a, b = table.lookup(edges.a).astype(np.uint64), table.lookup(edges.b).astype(np.uint64)
     kept = small[a] | small[b]
-    return edges.taken(kept).between(a[kept], b[kept]).aggregated()
+    return edges.taken(kept).joined(a[kept], b[kept])
 
 
 def _taken(found: Iterator[tuple[int, np.ndarray]], wanted: Mapping[int, np.ndarray]) -> IdMap:

@@ -21,6 +21,7 @@ STAGES: dict[str, str] = {
     "overlap": "axonloom.stages.overlap:OverlapStage",
     "stitch": "axonloom.stages.stitch:StitchStage",
     "apply": "axonloom.stages.apply:ApplyStage",
+    "segments": "axonloom.stages.segments:SegmentsStage",
     "pyramid": "axonloom.stages.pyramid:PyramidStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }

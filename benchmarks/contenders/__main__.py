@@ -12,10 +12,10 @@ from typing import Any
 from benchmarks.contenders.job import Contender, Job
 
 
-def _axonloom() -> Contender:
+def _axonloom(score: str | None) -> Contender:
     from benchmarks.contenders.axonloom_flows import AxonloomFlows
 
-    return AxonloomFlows()
+    return AxonloomFlows(score)
 
 
 def _waterz_whole(score: str) -> Contender:
@@ -37,7 +37,9 @@ def _volara() -> Contender:
 
 
 CONTENDERS: dict[str, Callable[[], Contender]] = {
-    "axonloom": _axonloom,
+    "axonloom": lambda: _axonloom("mean"),
+    "axonloom_aff60_his32": lambda: _axonloom("aff60_his32"),
+    "axonloom_multicut": lambda: _axonloom(None),
     "waterz_whole": lambda: _waterz_whole("mean"),
     "waterz_whole_aff50_his256": lambda: _waterz_whole("aff50_his256"),
     "waterz_blocks": lambda: _waterz_blocks("mean"),

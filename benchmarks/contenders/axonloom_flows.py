@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,27 +15,40 @@ from axonloom.chain import Chain
 from axonloom.config.merge import MergeSettings
 from axonloom.geometry import Box
 from axonloom.phantom import Phantom
+from axonloom.stages.scores import ChainScores, score_chain
 from axonloom.volumes import create_volume, open_volume
 from benchmarks.chain_alone import make_chain, run_stages
 from benchmarks.contenders.job import Job, counted, scored
 from benchmarks.resources import Measured, cpu_seconds_of
+from deployments.server import prefect_server
 
 #: Of the volume on which the kernels are loaded before anything is timed; two blocks, so that faces are joined too.
 WARM = (32, 32, 64)
 
 
+@dataclass(frozen=True)
 class AxonloomFlows:
-    """Blocks are written and synced stage by stage; the end is the segmentation with its pyramid."""
+    """Blocks are written and synced stage by stage; the end is the segmentation with its pyramid.
+
+    Attributes
+    ----------
+    score : ``merge.score``; None: a multicut, whose bias (``merge.multicut.beta``) takes the place of the threshold
+    """
+
+    score: str | None = "mean"
 
     def tune(self, job: Job, thresholds: list[Decimal]) -> dict[Decimal, float]:
-        from axonloom.stages.scores import score_chain
-
-        chain = self._chain(job, job.scratch, min(thresholds), evaluate={"thresholds": [str(t) for t in thresholds]})
-        for _ in run_stages(chain):
-            pass
-        return {t: s.voi for t, s in score_chain(chain).at.items()}
+        if self.score is None:
+            return {t: self._scores(job, t).segmentation.voi for t in thresholds}
+        found = self._scores(job, min(thresholds), evaluate={"thresholds": [str(t) for t in thresholds]})
+        return {t: s.voi for t, s in found.at.items()}
 
     def measure(self, job: Job, threshold: Decimal) -> dict[str, Any]:
+        # As `axonloom run` does it: the server is up already and is joined.
+        with prefect_server():
+            return self._measured(job, threshold)
+
+    def _measured(self, job: Job, threshold: Decimal) -> dict[str, Any]:
         begin = time.perf_counter()
         from flows.merge import merge
         from flows.segment import segment
@@ -53,8 +67,7 @@ class AxonloomFlows:
         with Measured() as again:
             # Another threshold needs no new agglomeration.
             other = threshold + Decimal("0.01") if threshold < 1 else threshold - Decimal("0.01")
-            moved = chain.configuration.merge.model_copy(update={"threshold": other})
-            merge(chain.configuration.model_copy(update={"merge": moved}))
+            merge(self._chain(job, job.scratch, other).configuration)
         merge(chain.configuration)
         return {
             **whole.rates(job.voxels),
@@ -69,17 +82,29 @@ class AxonloomFlows:
             **scored(counted(open_volume(chain.layer), job.labels)),
         }
 
+    def _scores(self, job: Job, threshold: Decimal, **more: Any) -> ChainScores:
+        chain = self._chain(job, job.scratch, threshold, **more)
+        for _ in run_stages(chain):
+            pass
+        return score_chain(chain)
+
     def _chain(self, job: Job, folder: Path, threshold: Decimal, **more: Any) -> Chain:
         return make_chain(
             folder,
             str(job.folder / "affinities.zarr"),
             job.blocks,
             volumes={"labels": {"path": str(job.folder / "labels.zarr")}},
-            # Recording merges deeper changes no segmentation above.
-            merge={"threshold": str(threshold), "lowest": str(min(threshold, MergeSettings().lowest))},
+            merge=self._merging(threshold),
             compute={"workers": job.workers},
             **more,
         )
+
+    def _merging(self, threshold: Decimal) -> dict[str, Any]:
+        if self.score is None:
+            return {"method": "multicut", "multicut": {"beta": str(threshold)}}
+        # Recording merges deeper changes no segmentation above.
+        lowest = min(threshold, MergeSettings().lowest)
+        return {"score": self.score, "threshold": str(threshold), "lowest": str(lowest)}
 
     def _warm_chain(self, job: Job) -> Chain:
         folder = job.scratch / "warm"
@@ -91,7 +116,13 @@ class AxonloomFlows:
             voxel_size=phantom.voxel_size,
         )  # fmt: skip
         volume.write(box, phantom.degraded_affinities(box))
-        return make_chain(folder, "affinities.zarr", (32, 32, 32), compute={"workers": job.workers})
+        return make_chain(
+            folder,
+            "affinities.zarr",
+            (32, 32, 32),
+            merge=self._merging(Decimal("0.5")),
+            compute={"workers": job.workers},
+        )
 
 
 def _block_seconds(chain: Chain) -> dict[str, float]:

@@ -64,14 +64,14 @@ def test_one_run_measures_every_contender(tmp_path):
         [
             *(sys.executable, "-m", "benchmarks.segmentation", str(tmp_path / "perfect.h5"), "--json", "--slope"),
             *("--blocks", "32", "32", "32", "--large-blocks", "32", "32", "64", "--thresholds", "0.3", "0.5"),
-            *("--only", "axonloom", "waterz_whole", "waterz_blocks"),
+            *("--only", "axonloom", "axonloom_aff60_his32", "axonloom_multicut", "waterz_whole", "waterz_blocks"),
         ],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    whole = ("axonloom", "waterz_whole")
+    whole = ("axonloom", "axonloom_aff60_his32", "axonloom_multicut", "waterz_whole")
     blocks = ("waterz_blocks",)
     for name in whole:
         assert found[name]["voi_merge"] < 0.01

@@ -26,6 +26,7 @@ from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.ledger import LedgerState
 from axonloom.stage import StagePlan
+from axonloom.verify import verify_stage
 from axonloom.volumes import open_volume
 
 PACE = Path(__file__).parent / "pace"
@@ -202,7 +203,8 @@ class Trial:
         return repeated
 
     def require_whole(self, expected: np.ndarray, mended: int = 0) -> None:
-        """The segmentation is that of an undisturbed run, each block was finished once, and nothing is left behind.
+        """The segmentation is that of an undisturbed run, all else is as it was written, each block was finished once, and
+        nothing is left behind.
 
         Those that ``verify --repair`` took back, ``mended`` at least, were finished twice.
         """
@@ -212,6 +214,7 @@ class Trial:
             state = plan.ledger.read()
             assert set(state.done) == set(range(len(plan.grid)))
             twice += len([n for n in state.completions.values() if n > 1])
+            assert not [verdict for verdict in verify_stage(plan) if verdict.damage]
         assert twice >= mended if mended else twice == 0, f"{twice} blocks were finished twice"
         self.require_gone()
 

@@ -31,13 +31,13 @@ def test_the_flows_process_is_killed(trial, undisturbed, blocks):
     one.require_whole(undisturbed)
 
 
-@pytest.mark.parametrize("stage", ["fragment", "apply", "pyramid"])
-def test_the_process_dies_inside_a_block_after_its_output_and_before_its_line(trial, undisturbed, stage):
+@pytest.mark.parametrize(("stage", "block"), [("fragment", 4), ("apply", 4), ("pyramid", 4), ("segments", 0)])
+def test_the_process_dies_inside_a_block_after_its_output_and_before_its_line(trial, undisturbed, stage, block):
     one = trial()
-    result = one.start(at={"stage": stage, "block": 4, "do": "die"}).end()
+    result = one.start(at={"stage": stage, "block": block, "do": "die"}).end()
     assert result.code == -signal.SIGKILL
     before = one.states()
-    assert 4 not in before[one.plan(stage).fingerprint].done
+    assert block not in before[one.plan(stage).fingerprint].done
     assert 1 <= one.finish(before) <= 2
     one.require_whole(undisturbed)
 

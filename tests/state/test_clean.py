@@ -109,7 +109,7 @@ def test_a_layer_that_is_a_link_frees_its_disk(config, tmp_path):
     found = axonloom("clean", config, "--layer", "--yes")
     assert found.returncode == 0, found.stderr
     assert list(elsewhere.parent.iterdir()) == []
-    for plan in (chain_of(config).apply, *chain_of(config).pyramid):
+    for plan in chain_of(config).writing:
         run(plan)
     assert (elsewhere / "info").exists()
     assert layer.is_symlink()
@@ -125,7 +125,7 @@ def test_room_is_looked_for_where_the_layer_lies(config):
 
 def test_the_layer_goes_only_when_it_is_named_and_inputs_never(config, project):
     inputs = tree(project)
-    for stage in ("fragment", "join", "agglomerate", "pool", "apply", "pyramid", "contingency"):
+    for stage in ("fragment", "join", "agglomerate", "pool", "apply", "segments", "pyramid", "contingency"):
         assert axonloom("clean", config, "--stage", stage, "--yes").returncode == 0
     layer = config.with_suffix("") / "segmentation"
     assert (layer / "info").exists()

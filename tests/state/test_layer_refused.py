@@ -14,6 +14,8 @@ def test_what_is_not_ours_is_refused_before_anything_runs(project, tmp_path):
     refused = {
         f"precomputed://{theirs}": "exists and was not made by axonloom",
         f"{tmp_path}/out.zarr": "a segmentation is written as precomputed://FOLDER",
+        f"precomputed://{tmp_path}/work/segments": "there the workspace keeps what a stage makes",
+        "precomputed://{workspace}/pyramid/mine": "there the workspace keeps what a stage makes",
     }
     for path, sentence in refused.items():
         found = axonloom("run", config, "--set", f"volumes.segmentation.path={path}")

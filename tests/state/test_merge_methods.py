@@ -101,7 +101,7 @@ def test_rules_for_dust_repeat_pool_and_apply_only(whole):
     config = whole("dust").workspace.with_suffix(".yaml")
     old = chain_of(config)
     new = chain_of(config, "merge.dust=0", "merge.discard=7")
-    stale = {plan.stage for plan in old.stages()} - {"pool", "apply", "pyramid"}
+    stale = {plan.stage for plan in old.stages()} - {"pool", "apply", "segments", "pyramid"}
     for one, other in zip(old.stages(), new.stages(), strict=True):
         assert (one.fingerprint == other.fingerprint) == (one.stage in stale)
     rows = status(config, "merge.dust=5")
@@ -135,7 +135,7 @@ def test_a_multicut_knows_no_threshold_and_another_beta_repeats_it(whole):
     config = whole("multicut").workspace.with_suffix(".yaml")
     old = chain_of(config)
     assert [plan.stage for plan in old.stages()] == [
-        "fragment", "join", "graph", "multicut", "pool", "apply", "pyramid", "pyramid", "contingency",
+        "fragment", "join", "graph", "multicut", "pool", "apply", "pyramid", "pyramid", "segments", "contingency",
     ]  # fmt: skip
     assert "heuristic" in old.multicut.parameters["method"]
     same = chain_of(config, "merge.threshold=0.9", "merge.lowest=0.4")

@@ -43,6 +43,7 @@ def test_nothing_is_touched_and_all_is_said(config, project):
 
 def test_what_is_done_is_not_planned_again(config):
     chain = chain_of(config)
+    fix_cut(chain.fragment)
     run(chain.fragment, range(30))
     found = json.loads(axonloom("plan", config, "--json").stdout)["stages"][0]
     assert found["to_run"] == 6
@@ -76,23 +77,39 @@ def test_expected_time_is_from_what_was_measured_with_other_parameters(config):
     assert own.seconds < 5
 
 
-@pytest.mark.parametrize(("on", "seconds"), [("local", 10.0), ("dask", 20.0), ("slurm", 20.0)])
+@pytest.mark.parametrize(("on", "seconds"), [("local", 20.0), ("dask", 40.0), ("slurm", 40.0)])
 def test_batches_are_cut_from_measured_time_and_stay(config, on, seconds):
     other = chain_of(config, "segment.high=0.9").fragment
     other.save()
     with other.ledger.writer() as lines:
-        lines.done(0, 5.0)
+        lines.done(0, 15.0)
     plan = chain_of(config).fragment
     cut = cut_of(plan, on)
     assert cut.basis == other.folder.name
-    # 36 blocks of 5 s: a batch is 10 or 20 s of work, in a multiple of 16 batches, never less than a block each.
-    assert cut.count == min(36, -(-int(36 * 5.0 / seconds) // 16) * 16)
+    # 36 blocks of 15 s: a batch is 20 or 40 s of work, in a multiple of 16 batches, never less than a block each.
+    assert cut.count == min(36, -(-int(36 * 15.0 / seconds) // 16) * 16)
     assert not plan.folder.exists()
     plan.save()
     assert fix_cut(plan, on) == cut
     with plan.ledger.writer() as lines:
         lines.done(0, 500.0)
     assert cut_of(plan, "local") == fix_cut(plan, "dask") == cut
+
+
+@pytest.mark.parametrize(("block", "count"), [(0.001, 2), (0.025, 4), (0.1, 16)])
+def test_a_stage_that_is_known_to_be_short_has_fewer_batches(config, block, count):
+    other = chain_of(config, "segment.high=0.9").fragment
+    other.save()
+    n = len(other.grid)
+    with other.ledger.writer() as lines:
+        for index in range(n // 2):
+            lines.done(index, block)
+        assert cut_of(chain_of(config).fragment).count == 16, (
+            "a part, which may have little to do, was taken for the whole"
+        )
+        for index in range(n // 2, n):
+            lines.done(index, block)
+    assert cut_of(chain_of(config).fragment).count == count
 
 
 def test_there_are_never_more_batches_than_the_server_bears(config):

@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
+from axonloom.assembly.segment_properties import properties_path
+from axonloom.stages.apply import segments_path
 from axonloom.stages.fragment import edges_path, faces_path
 from axonloom.verify import repair, verify_stage
 from axonloom.volumes import open_volume
@@ -26,6 +28,9 @@ KINDS = {
     "table truncated": False,
     "layer chunk gone": True,
     "layer chunk truncated": False,
+    "table of segments gone": False,
+    "properties truncated": False,
+    "properties of another layer": True,
 }
 
 
@@ -69,6 +74,16 @@ def damage(config, kind: str) -> tuple[str, int]:
         path = edges_path(chain.join.folder, 9)
         os.truncate(path, path.stat().st_size - 5)
         return "join", 9
+    if kind == "table of segments gone":
+        segments_path(chain.apply.folder, 3).unlink()
+        return "apply", 3
+    properties = properties_path(config.with_suffix("") / "segmentation")
+    if kind == "properties truncated":
+        os.truncate(properties, properties.stat().st_size // 2)
+        return "segments", 0
+    if kind == "properties of another layer":
+        properties.write_text(properties.read_text().replace("voxels", "voxel"))
+        return "segments", 0
     name = "32-64_0-32_0-32"
     (path,) = [p for p in layer if p.name == name]
     if kind == "layer chunk gone":
@@ -97,8 +112,8 @@ def test_damage_is_found_and_repaired_with_what_was_made_from_it(workspace, fini
         assert again["agglomerate"] == again["pool"] == [0]
         assert again["apply"] == list(range(36))
         assert again["contingency"] == [block]
-    else:
-        assert set(again) == {"apply", "pyramid"}
+    elif stage == "apply":
+        assert set(again) == {"apply", "segments", "pyramid"}
     before = {plan.fingerprint: plan.ledger.read() for plan in chain.stages()}
     run_all(chain_of(workspace))
     for plan in chain.stages():
@@ -116,7 +131,7 @@ def test_what_is_good_is_called_good_and_nothing_is_touched(workspace):
     found = axonloom("verify", workspace, "--json")
     assert found.returncode == 0, found.stdout + found.stderr
     content = json.loads(found.stdout)
-    assert [row["verified"] for row in content["stages"]] == [36, 36, 1, 1, 36, 8, 1, 36]
+    assert [row["verified"] for row in content["stages"]] == [36, 36, 1, 1, 36, 8, 1, 1, 36]
     assert not any(row["damaged"] or row["without_checksum"] for row in content["stages"])
     assert tree(workspace.parent) == before
 
