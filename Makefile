@@ -18,15 +18,17 @@ demo: install
 	$(BIN)/axonloom demo
 
 # Two at a time, a file of tests always in one process: what they share is made once for a file.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not fault"
+	$(PYTEST) -m "not slow and not fault"
 
 test-slow: install
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
-# Every fault, one after another: about an hour on two cores. A handful of them is also in test-slow.
+# Every fault: about an hour on two cores. A handful of them is also in test-slow.
 test-faults: install
-	$(BIN)/pytest -m fault
+	$(PYTEST) -m fault
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -25,10 +25,10 @@ from cli.running import complaints, console, run_flow, sentences
 #: Sections trained on in the phantom, and sections reconstructed; the rest of the shape is y and x.
 PHANTOM_TRAINING, PHANTOM_RECONSTRUCTED = 128, 64
 PHANTOM_SHAPE: Zyx = (PHANTOM_TRAINING + PHANTOM_RECONSTRUCTED, 160, 160)
-PHANTOM_ITERATIONS = 200
+PHANTOM_ITERATIONS = 140
 #: Of a file of one's own, this share of the sections (the last ones) is kept from training.
 HELD_OUT = 2 / 11
-DATA_ITERATIONS = 900
+DATA_ITERATIONS = 700
 
 
 @dataclass(frozen=True)

@@ -62,11 +62,12 @@ def wait_for_outputs(folder: Path, count: int, run: Future[Any]) -> None:
 
 
 def worker_processes() -> list[psutil.Process]:
-    """Everything that a worker job runs."""
+    """Everything that a worker job of this session's SLURM runs."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if "distributed.cli.dask_worker" in words and "blocks.worker_life" in words:
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        words, environment = process.info["cmdline"] or [], process.info["environ"] or {}
+        ours = environment.get("SLURM_CONF") == os.environ["SLURM_CONF"]
+        if ours and "distributed.cli.dask_worker" in words and "blocks.worker_life" in words:
             found.append(process)
     return found
 
