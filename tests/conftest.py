@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 
@@ -99,3 +100,14 @@ def empty_slurm(slurm: SlurmCluster) -> Iterator[SlurmCluster]:
     slurm.cancel_all()
     yield slurm
     slurm.cancel_all()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many blocks each fault trial computed again: what docs/operating.md records.
+
+    Here and not with the trials: of several processes, the one that sums up reads only this file.
+    """
+    for report in terminalreporter.stats.get("passed", []):
+        found = [line for line in report.capstderr.splitlines() if line.startswith("recomputed: ")]
+        if found and report.when == "call":
+            terminalreporter.write_line(f"{report.nodeid}: {', '.join(found)}")

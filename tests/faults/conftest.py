@@ -58,11 +58,3 @@ def trial(project, lasting_server, tmp_path) -> Iterator[Callable[..., Trial]]:
     yield make
     for one in made:
         one.kill_all()
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many blocks each trial computed again: what docs/operating.md records."""
-    for report in terminalreporter.stats.get("passed", []):
-        found = [line for line in report.capstderr.splitlines() if line.startswith("recomputed: ")]
-        if found and report.when == "call":
-            terminalreporter.write_line(f"{report.nodeid}: {', '.join(found)}")
