@@ -1,6 +1,6 @@
 """A large volume through `axonloom run`: how long, how much memory, and whether kills or other parts change a byte.
 
-    python -m benchmarks.large --shape 1024x1024x1024 [--grain 0.3] [--kills 3] [--whole-graph] [--scratch DIR]
+    python -m benchmarks.large --shape 1024x1024x1024 [--grain 0.3] [--kills 3] [--whole-graph] [--affinities FOLDER] [--scratch DIR]
 
 Affinities of a phantom are written block by block. Then the command runs on them with two workers, from affinities to the written
 segmentation; the start of its own Prefect server counts. With ``--kills``, a second workspace is made by a run that is killed
@@ -57,14 +57,22 @@ def _write_block(folder: Path, shape: Zyx, block: Zyx, grain: float, index: int)
     open_volume(str(folder / "affinities.zarr")).write(core, found)
 
 
-def run(chain: Chain, stop_after: Sequence[float] = ()) -> dict[str, Any]:
-    """Run the command to its end, killed after each of these seconds before; wall seconds and the largest memory seen, of all runs."""
+def run(chain: Chain, stop_after: Sequence[float] = ()) -> tuple[dict[str, Any], list[tuple[float, int]]]:
+    """Run the command to its end, killed after each of these seconds before.
+
+    Returns
+    -------
+    dict
+        Wall seconds, and the largest memory seen, of all runs.
+    list
+        Moments (seconds since 1970) and the command's resident bytes then.
+    """
     config = chain.workspace.with_name(f"{chain.workspace.name}.yaml")
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "PREFECT_HOME": home}
         environment.pop("PREFECT_API_URL", None)
         log = config.with_suffix(".log")
-        wall, memory, server = [], 0, 0
+        wall, looks, server = [], [], 0
         for limit in (*stop_after, math.inf):
             begin = time.monotonic()
             with log.open("a") as output:
@@ -75,7 +83,8 @@ def run(chain: Chain, stop_after: Sequence[float] = ()) -> dict[str, Any]:
             while process.poll() is None:
                 time.sleep(EVERY)
                 own, others = _resident(process)
-                memory, server = max(memory, own), max(server, others)
+                looks.append((time.time(), own))
+                server = max(server, others)
                 if time.monotonic() - begin > limit:
                     for each in (*process.children(recursive=True), process):
                         each.send_signal(signal.SIGKILL)
@@ -84,7 +93,8 @@ def run(chain: Chain, stop_after: Sequence[float] = ()) -> dict[str, Any]:
             wall.append(round(time.monotonic() - begin, 1))
             if process.returncode not in (0, -signal.SIGKILL):
                 raise SystemExit(f"`axonloom run` ended with {process.returncode}; its output is in {log}")
-    return {"wall_s": wall, "resident_bytes": memory, "server_resident_bytes": server}
+    largest = max(memory for _, memory in looks)
+    return {"wall_s": wall, "resident_bytes": largest, "server_resident_bytes": server}, looks
 
 
 def _resident(process: psutil.Popen) -> tuple[int, int]:
@@ -104,8 +114,8 @@ def voxels_of(chain: Chain, block: Zyx) -> int:
     return found
 
 
-def stages_of(chain: Chain) -> list[dict[str, Any]]:
-    """Blocks, seconds of all workers, and what the ledgers count, by stage."""
+def stages_of(chain: Chain, looks: Sequence[tuple[float, int]]) -> list[dict[str, Any]]:
+    """Blocks, seconds of all workers, resident bytes while it ran, and what the ledgers count, by stage."""
     found = []
     for plan in chain.stages():
         lines = [
@@ -114,6 +124,9 @@ def stages_of(chain: Chain) -> list[dict[str, Any]]:
         done = [line for line in lines if line.get("state") == "done"]
         row: dict[str, Any] = {"stage": plan.title, "blocks": len(plan.grid)}
         row["seconds"] = round(sum(line.get("seconds", 0.0) for line in done), 1)
+        moments = [line["at"] for line in lines if line.get("state") in ("started", "done")]
+        during = [memory for at, memory in looks if moments and min(moments) <= at <= max(moments)]
+        row["resident_bytes"] = max(during, default=None)
         for name in ("basins", "fragments", "edges", "undecided_edges"):
             counts = [line[name] for line in done if name in line]
             if counts:
@@ -129,19 +142,28 @@ def main() -> None:
     parser.add_argument("--grain", type=float, default=1.0)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--whole-graph", action="store_true")
+    parser.add_argument(
+        "--affinities", help="a volume of affinities instead of a phantom's; shape and grain are its own"
+    )
     parser.add_argument("--scratch", type=Path, help="a folder on the disk to work on")
     args = parser.parse_args()
-    z, y, x = map(int, args.shape.split("x"))
-    shape, block = (z, y, x), (args.block,) * 3
+    block = (args.block,) * 3
     folder = Path(tempfile.mkdtemp(dir=args.scratch))
     try:
-        write_affinities(folder, shape, block, args.grain)
-        result: dict[str, Any] = {"voxels": math.prod(shape), "grain": args.grain}
+        result: dict[str, Any] = {}
+        if args.affinities is None:
+            z, y, x = map(int, args.shape.split("x"))
+            write_affinities(folder, (z, y, x), block, args.grain)
+            result["grain"] = args.grain
+        affinities = "affinities.zarr" if args.affinities is None else str(Path(args.affinities).absolute())
+        chain = make_chain(folder, affinities, block)
+        result["voxels"] = voxels = math.prod(chain.fragment.grid.region.shape)
 
         def made(name: str, stop_after: Sequence[float] = (), **more: Any) -> dict[str, Any]:
-            chain = make_chain(folder, "affinities.zarr", block, workspace=name, compute={"workers": 2}, **more)
+            chain = make_chain(folder, affinities, block, workspace=name, compute={"workers": 2}, **more)
             shutil.move(folder / "axonloom.yaml", folder / f"{name}.yaml")
-            found = {**run(chain, stop_after), "voxels_crc32": voxels_of(chain, block), "stages": stages_of(chain)}
+            found, looks = run(chain, stop_after)
+            found |= {"voxels_crc32": voxels_of(chain, block), "stages": stages_of(chain, looks)}
             shutil.rmtree(chain.workspace)
             print(json.dumps({name: found}), flush=True)
             return found
@@ -152,7 +174,7 @@ def main() -> None:
             each = first["wall_s"][0] / (args.kills + 1)
             others["killed"] = made("killed", [each] * args.kills)
         if args.whole_graph:
-            others["whole_graph"] = made("whole_graph", merge={"part": str(2 * math.prod(shape) // 10**6 + 1)})
+            others["whole_graph"] = made("whole_graph", merge={"part": str(2 * voxels // 10**6 + 1)})
         result["same_voxels"] = {name: found["voxels_crc32"] == first["voxels_crc32"] for name, found in others.items()}
         print(json.dumps(result))
         if not all(result["same_voxels"].values()):
