@@ -16,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 
 from axonloom.assembly.edge_table import INDEX_BITS
-from axonloom.assembly.id_map import positions
 from axonloom.assembly.region_graph import RegionGraph
 from axonloom.assembly.thresholds import FULL_SCALE
 from axonloom.assembly.union_find import find
@@ -41,40 +40,50 @@ def absorb(graph: RegionGraph, smaller_than: int, low: int) -> RegionGraph:
     RegionGraph
         A fragment's id is still the smallest of those that it is made of, and its statistics are their sums.
     """
-    return absorb_part(graph, smaller_than, low, np.empty(0, np.uint64))[0]
+    ends = graph.ends()
+    voxels, is_open = graph.fragments.voxels.astype(np.int64), np.zeros(len(graph.fragments), np.bool_)
+    first, _ = join_small(*ends, graph.edges.best, voxels, is_open, smaller_than, low)
+    return graph.contracted(first, ends) if smaller_than > 1 else graph
 
 
-def absorb_part(
-    graph: RegionGraph, smaller_than: int, low: int, open_ids: np.ndarray
-) -> tuple[RegionGraph, np.ndarray]:
+def join_small(
+    a: np.ndarray,
+    b: np.ndarray,
+    best: np.ndarray,
+    voxels: np.ndarray,
+    is_open: np.ndarray,
+    smaller_than: int,
+    low: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """As much of :func:`absorb` as the rest of the volume cannot change, for a part of it.
 
     Parameters
     ----------
-    graph : RegionGraph
-        Of the part.
+    a, b : uint32
+        Which two of the part's n fragments each edge joins. A pair may have several edges.
+    best : uint64
+        As in an :class:`~axonloom.assembly.edge_table.EdgeTable`.
+    voxels : int64 (n,)
+        Those of each fragment; brought up to date.
+    is_open : bool (n,)
+        Fragments that go on outside the part, so that their voxels and contacts are not all known; brought up to date: what one of
+        these may still join is open too.
     smaller_than, low
         Those of :func:`absorb`.
-    open_ids : uint64 (n,)
-        Fragments that go on outside the part: their voxels and contacts are not all known.
 
     Returns
     -------
-    RegionGraph
-        Absorbing the joined graphs of all parts gives what absorbing the whole gives.
-    waiting : uint64, ascending
-        Its small fragments that may still join another, or be joined by one.
+    first : int64 (n,)
+        For each fragment the first of those that are now one with it. Absorbing the joined graphs of all parts gives what
+        absorbing the whole gives.
+    waits : bool (n,)
+        Small fragments that may still join another, or be joined by one.
     """
-    ids, voxels, best = graph.fragments.ids, graph.fragments.voxels, graph.edges.best
-    a, b = ends = graph.ends()
     small = voxels < smaller_than
     affinity = FULL_SCALE - (best >> np.uint64(INDEX_BITS)).view(np.int64)
     able = np.flatnonzero((affinity >= low) & (small[a] | small[b]))
     strongest_first = able[np.argsort(best[able])]
-    is_open = np.zeros(len(ids), np.bool_)
-    is_open[positions(ids, open_ids, "the graph")] = True
-    first, waits = _joined(a[strongest_first], b[strongest_first], voxels.astype(np.int64), is_open, smaller_than)
-    return (graph.contracted(first, ends) if len(able) else graph), ids[waits]
+    return _joined(a[strongest_first], b[strongest_first], voxels, is_open, smaller_than)
 
 
 def absorb_basins(

@@ -9,6 +9,8 @@ ties resolved.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from axonloom.assembly.affinity_bins import quantile
@@ -17,6 +19,7 @@ from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.exact_fractions import compare, leading_bits
 from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold, threshold_fraction
+from axonloom.assembly.union_find import canonical_positions
 from axonloom.kernel import kernel
 from axonloom.segmentation.edge_queue import (
     BITS,
@@ -31,13 +34,14 @@ from axonloom.segmentation.edge_queue import (
     WAS_SUM,
     is_before,
     is_better,
-    order_of_all,
+    order_of,
     place,
     rise,
     sink,
     swap,
 )
-from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, entry, free_slots, pair_of, remove, slot_of
+from axonloom.segmentation.edge_rows import EdgeRows
+from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, entry, pair_of, remove, slot_of
 
 LARGEST_SUM = 2**62
 
@@ -69,18 +73,39 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None =
         A pair occurs twice, or the affinities add up to 2**62 and more.
     """
     ids = distinct(edges.a, edges.b)
-    ends = positions(ids, edges.a, "the graph"), positions(ids, edges.b, "the graph")
-    return agglomerate_part(ids, edges, ends, np.zeros(len(ids), np.bool_), lowest, percent)[0]
+    rows = EdgeRows.of([(edges, lambda some: positions(ids, some, "the graph"))])
+    found = agglomerate_part(ids, rows, np.zeros(len(ids), np.bool_), lowest, percent).merges
+    if len(rows) < len(edges):
+        raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
+    return found
+
+
+@dataclass(frozen=True)
+class Agglomerated:
+    """What became of a part.
+
+    Attributes
+    ----------
+    merges : Dendrogram
+        The merges that were made.
+    first : int64 (n,)
+        For each object the first of those that it is now one with.
+    frozen : bool (n,)
+        What is frozen in the end, by the first of those that it is made of. All edges between two such objects are undecided.
+        Others are done: none of their edges reaches ``lowest``, and none ever will.
+    undecided : EdgeTable
+        These edges, added up, between objects by number; in no order that means anything.
+    """
+
+    merges: Dendrogram
+    first: np.ndarray
+    frozen: np.ndarray
+    undecided: EdgeTable
 
 
 def agglomerate_part(
-    ids: np.ndarray,
-    edges: EdgeTable,
-    ends: tuple[np.ndarray, np.ndarray],
-    frozen: np.ndarray,
-    lowest: Threshold,
-    percent: int | None = None,
-) -> tuple[Dendrogram, np.ndarray]:
+    ids: np.ndarray, edges: EdgeRows, frozen: np.ndarray, lowest: Threshold, percent: int | None = None
+) -> Agglomerated:
     """As many of the merges of :func:`agglomerate` as the rest of the volume cannot change, for a part of it.
 
     An object that is not all known is frozen: it is not merged. An edge to it that would come up next is not decided either,
@@ -91,22 +116,12 @@ def agglomerate_part(
     ----------
     ids : uint64 (n,)
         The objects of the part, ascending; not all need to have edges.
-    edges : EdgeTable
-        Its aggregated graph.
-    ends : two of uint32
-        Which of the objects each edge joins.
+    edges : EdgeRows
+        Its graph, by their positions in ``ids``; a pair may have several rows. Used up.
     frozen : bool (n,)
         Objects whose contacts or own composition the rest of the volume may change.
     lowest, percent
         As in :func:`agglomerate`.
-
-    Returns
-    -------
-    Dendrogram
-        The merges that were made.
-    frozen : bool (n,)
-        What is frozen in the end, by the first of those that it is made of. All edges between two such objects are undecided.
-        Others are done: none of their edges reaches ``lowest``, and none ever will.
 
     Raises
     ------
@@ -117,25 +132,52 @@ def agglomerate_part(
     floor = exact * FULL_SCALE
     if floor.numerator >= LARGEST_SUM or floor.denominator >= LARGEST_SUM:
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
-    if len(edges) > MOST_EDGES or float(edges.sum.sum(dtype=np.float64)) >= LARGEST_SUM:
+    if len(edges) > MOST_EDGES or float(edges.rows[:, SUM].sum(dtype=np.float64)) >= LARGEST_SUM:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
-    if percent is not None and not edges.bins:
+    if percent is not None and len(edges) and not edges.histogram.shape[1]:
         raise ValueError("quantiles need edges with histograms")
     frozen = frozen.copy()
-    # Between two that are frozen nothing will happen.
-    live = np.flatnonzero(~(frozen[ends[0]] & frozen[ends[1]])).astype(np.uint32)
-    rows = _rows(live, *ends, edges.sum, edges.count, edges.key)
-    histograms = edges.histogram[live] if percent is not None else np.zeros((0, 0), np.uint32)
-    del live
+    slots = edges.add_up()
+    contacts = edges.rows[:, [SUM, COUNT]].copy() if percent is not None else np.empty((0, 2), np.int64)
     if percent is not None:
-        _quantiles(histograms, percent, rows)
-    repeated, a, b, merged = _merge_all(
-        rows, order_of_all(rows), histograms, percent or 0, frozen, floor.numerator, floor.denominator
+        _quantiles(edges.histogram, percent, edges.rows)
+    a, b, merged = _merge_all(
+        edges.rows,
+        edges.best,
+        edges.histogram,
+        contacts,
+        slots,
+        order_of(_with_a_live_end(edges.rows, frozen), edges.rows),
+        percent or 0,
+        frozen,
+        floor.numerator,
+        floor.denominator,
     )
-    if repeated:
-        raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
+    del slots
     total, count, key = merged.T.astype(np.uint64)
-    return Dendrogram(ids[a], ids[b], total, count, key, lowest=exact), frozen
+    first = canonical_positions(len(ids), a, b)
+    left = _between_frozen(edges.rows, first, frozen)
+    return Agglomerated(
+        Dendrogram(ids[a], ids[b], total, count, key, lowest=exact),
+        first,
+        frozen,
+        _undecided(edges, left, first, contacts if percent is not None else edges.rows),
+    )
+
+
+def _undecided(edges: EdgeRows, left: np.ndarray, first: np.ndarray, contacts: np.ndarray) -> EdgeTable:
+    """Some edges as a table between the first of what their ends are part of; sums and counts are those of ``contacts``."""
+    ends = edges.rows[left, ENDS]
+    one, other = first[ends >> 32], first[ends & LAST]
+    columns = (
+        np.minimum(one, other),
+        np.maximum(one, other),
+        contacts[left, SUM],
+        contacts[left, COUNT],
+        edges.rows[left, KEY],
+        edges.best[left],
+    )
+    return EdgeTable(*(column.astype(np.uint64) for column in columns), histogram=edges.histogram[left])
 
 
 #: The end of a list of half-edges; also the bits of one end of a pair.
@@ -143,13 +185,28 @@ LAST = 0xFFFFFFFF
 
 
 @kernel
-def _rows(live, a, b, total, count, key):
-    rows = np.empty((len(live), 4), np.int64)
-    for e in range(len(live)):
-        i = live[e]
-        rows[e, SUM], rows[e, COUNT], rows[e, KEY] = np.int64(total[i]), np.int64(count[i]), np.int64(key[i])
-        rows[e, ENDS] = pair_of(np.int64(a[i]), np.int64(b[i]))
-    return rows
+def _with_a_live_end(rows, frozen):
+    """The edges (uint32) that are not between two objects that are frozen: there nothing will happen."""
+    n = 0
+    found = np.empty(len(rows), np.uint32)
+    for e in range(len(rows)):
+        if not (frozen[rows[e, ENDS] >> 32] and frozen[rows[e, ENDS] & LAST]):
+            found[n] = e
+            n += 1
+    return found[:n].copy()
+
+
+@kernel
+def _between_frozen(rows, first, frozen):
+    """The edges (uint32) that are left between two objects that are frozen in the end."""
+    n = 0
+    found = np.empty(len(rows), np.uint32)
+    for e in range(len(rows)):
+        ends = rows[e, ENDS]
+        if ends != GONE and frozen[first[ends >> 32]] and frozen[first[ends & LAST]]:
+            found[n] = e
+            n += 1
+    return found[:n].copy()
 
 
 @kernel
@@ -159,48 +216,44 @@ def _quantiles(histograms, percent, rows) -> None:
 
 
 @kernel
-def _linked(rows, slots, heads, following, lengths):
-    """Enter all edges into the table of pairs and into the lists of their ends; whether a pair occurs twice."""
+def _link(rows, frozen, heads, following, lengths) -> None:
+    """Enter the edges into the lists of their ends, those between two that are frozen into none."""
     for e in range(len(rows)):
-        ends = rows[e, ENDS]
-        slot = slot_of(slots, rows, ends)
-        one, other = ends >> 32, ends & LAST
-        if slots[slot] != FREE or one == other:
-            return True
-        slots[slot] = entry(ends, e)
+        one, other = rows[e, ENDS] >> 32, rows[e, ENDS] & LAST
+        if frozen[one] and frozen[other]:
+            continue
         for h, node in ((2 * e, one), (2 * e + 1, other)):
             following[h] = heads[node]
             heads[node] = h
             lengths[node] += 1
-    return False
 
 
 @kernel
-def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_denominator):
-    """The greedy loop over edges, of which ``order`` has the best first.
+def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, floor_numerator, floor_denominator):
+    """The greedy loop over edges, of which ``order`` has the best first and ``slots`` is the table of pairs.
 
-    ``percent`` is 0 for means, which need no histograms; else these are added up in place.
+    ``percent`` is 0 for means; else SUM and COUNT are those of a quantile, and ``contacts`` holds the sums and counts. All of an
+    edge is added up in place.
 
     ``frozen`` says which nodes must not be merged; those that freeze on the way are added to it, under their smallest member.
 
     Edges wait in their order; those that changed while they waited go to a heap when they come up. Each node has a linked
     list of its half-edges (2e and 2e + 1); of two merged nodes the one with the shorter list moves over to the other's. A
-    table finds the edge of a pair. Returns whether a pair occurred twice, and the merges as two positions and (n, 3) of int64.
+    table finds the edge of a pair. Returns the merges as two positions and (n, 3) of int64.
     """
-    n, n_nodes = len(rows), len(frozen)
-    slots = free_slots(n)
+    n, n_nodes = len(order), len(frozen)
     heads = np.full(n_nodes, LAST, np.uint32)
     lengths = np.zeros(n_nodes, np.uint32)
-    following = np.empty(2 * n, np.uint32)
-    changed = np.zeros(n, np.bool_)
+    following = np.empty(2 * len(rows), np.uint32)
+    changed = np.zeros(len(rows), np.bool_)
     smallest = np.arange(n_nodes)
+    _link(rows, frozen, heads, following, lengths)
     merged_a, merged_b = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
     merged = np.empty((n_nodes, 3), np.int64)
     n_merged = 0
-    repeated = _linked(rows, slots, heads, following, lengths)
     heap = np.empty((1024, 5), np.int64)
     waiting, in_heap, bits = 0, 0, np.int64(-1)
-    while not repeated:
+    while True:
         while waiting < n and bits < 0:
             e = np.int64(order[waiting])
             if rows[e, ENDS] != GONE and not changed[e]:
@@ -284,13 +337,16 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                     )
                     kept, gone = (f, g) if stays else (g, f)
                     sums, counts = rows[f, SUM] + rows[g, SUM], rows[f, COUNT] + rows[g, COUNT]
+                    for k in range(histogram.shape[1]):
+                        histogram[kept, k] += histogram[gone, k]
                     if percent > 0:
-                        for k in range(histograms.shape[1]):
-                            histograms[kept, k] += histograms[gone, k]
-                        sums, counts = quantile(histograms[kept], percent)
+                        contacts[kept, 0] += contacts[gone, 0]
+                        contacts[kept, 1] += contacts[gone, 1]
+                        sums, counts = quantile(histogram[kept], percent)
                     largest = max(rows[f, KEY], rows[g, KEY])
                     rows[gone, ENDS] = GONE
                     rows[kept, SUM], rows[kept, COUNT], rows[kept, KEY] = sums, counts, largest
+                    best[kept] = min(best[kept], best[gone])
                     changed[kept] = True
                 if stays:
                     rows[f, ENDS] = pair
@@ -299,4 +355,4 @@ def _merge_all(rows, order, histograms, percent, frozen, floor_numerator, floor_
                     heads[long] = h
                     lengths[long] += np.uint32(1)
             h = after
-    return repeated, merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged]
+    return merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged]

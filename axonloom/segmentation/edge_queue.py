@@ -16,20 +16,23 @@ SUM, COUNT, KEY, ENDS = range(4)
 GONE = -1
 
 
-def order_of_all(rows: np.ndarray) -> np.ndarray:
-    """The edges (uint32) by falling score, and by key where scores are equal."""
-    falling = _falling_scores(rows)
-    order = np.argsort(falling).astype(np.uint32)
-    _settle_ties(order, falling, rows)
-    return order
+def order_of(edges: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some edges (uint32) by falling score, and by key where scores are equal."""
+    falling = _falling_scores(rows, edges)
+    order = np.argsort(falling)
+    falling = falling[order]
+    edges = edges[order]
+    del order
+    _settle_ties(edges, falling, rows)
+    return edges
 
 
 @kernel
-def _falling_scores(rows):
+def _falling_scores(rows, edges):
     """The leading bits of each edge's score, negative (int64)."""
-    scores = np.empty(len(rows), np.int64)
-    for e in range(len(rows)):
-        scores[e] = -leading_bits(rows[e, SUM], rows[e, COUNT])
+    scores = np.empty(len(edges), np.int64)
+    for i in range(len(edges)):
+        scores[i] = -leading_bits(rows[edges[i], SUM], rows[edges[i], COUNT])
     return scores
 
 
@@ -48,11 +51,11 @@ def is_before(bits, total, count, key, other_bits, other_total, other_count, oth
 @kernel
 def _settle_ties(order, falling, rows) -> None:
     """Put edges of equal leading bits in their order: by key, and before that by the rest of their scores, which can only
-    differ among more than 2**27 contacts.
+    differ among more than 2**27 contacts. ``falling[i]`` are the leading bits of edge ``order[i]``.
     """
     start = 0
     for stop in range(1, len(order) + 1):
-        if stop < len(order) and falling[order[stop]] == falling[order[start]]:
+        if stop < len(order) and falling[stop] == falling[start]:
             continue
         if stop - start > 1:
             keys = np.empty(stop - start, np.int64)

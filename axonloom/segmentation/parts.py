@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -18,11 +19,13 @@ from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
 from axonloom.assembly.id_map import IdMap, distinct, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
-from axonloom.assembly.region_graph import RegionGraph, assemble
 from axonloom.assembly.thresholds import FULL_SCALE, Threshold
-from axonloom.assembly.union_find import canonical_positions
-from axonloom.segmentation.absorption import absorb_part
+from axonloom.assembly.union_find import canonical_positions, first_joined
+from axonloom.kernel import kernel
+from axonloom.segmentation.absorption import join_small
 from axonloom.segmentation.agglomeration import agglomerate_part
+from axonloom.segmentation.edge_queue import ENDS, GONE
+from axonloom.segmentation.edge_rows import EdgeRows
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ class MergedPart:
 
 
 def merge_part(
-    within: Iterable[Undecided],
+    objects: Iterable[ObjectTable],
+    faces: Sequence[OpenFaces],
     outer: Sequence[Sequence[int]],
-    contacts: EdgeTable,
+    edges: Iterable[EdgeTable],
+    contacts: Iterable[EdgeTable],
     joins: np.ndarray,
     *,
     absorb: int,
@@ -76,11 +81,12 @@ def merge_part(
 
     Parameters
     ----------
-    within : Undecided, one after another
-        What these parts handed on. Read as they are asked for, they need not be in memory beside the graph.
+    objects, faces, edges : of each of these parts
+        What they handed on (see :class:`Undecided`). Edges are the most of it: read as they are asked for, one table after
+        another, they do not lie in memory beside the graph.
     outer : sequence of sequences of int
         For each of them, which of its sides (see :func:`axonloom.assembly.open_faces.side`) are outer faces of the box.
-    contacts : EdgeTable
+    contacts : EdgeTable, one after another
         All contacts across the faces between two of them, under the ids that blocks wrote.
     joins : uint64 (n, 2)
         All pairs of such ids that are one fragment.
@@ -94,72 +100,53 @@ def merge_part(
     UnknownIdError
         Contacts or joins name what is at no face.
     """
-    objects: list[ObjectTable] = []
-    edges: list[EdgeTable] = []
-    inside: list[OpenFaces] = []
-    outside: list[OpenFaces] = []
-    for part, sides in zip(within, outer, strict=True):
-        objects.append(part.objects)
-        edges.append(part.edges)
-        inside.append(part.faces)
-        outside.append(part.faces.at(sides))
-        del part
-    names, faces = OpenFaces.concatenate(inside).names(), OpenFaces.concatenate(outside)
-    edges.append(contacts.relabelled(names.ids, names.targets))
-    graph = assemble(ObjectTable.concatenate(objects), _emptied(edges), names.lookup(joins))
-    graph, waiting = absorb_part(graph, absorb, low, graph.canonical.lookup(faces.ids()))
-    faces = faces.renamed(graph.canonical)
-    # What is left of the parts would lie beside the agglomeration, which takes the most.
-    del objects, inside, outside, names
-    ids, ends = graph.fragments.ids, graph.ends()
-    frozen = _frozen(graph, ends, faces.ids(), waiting, low)
-    merges, frozen = agglomerate_part(ids, graph.edges, ends, frozen, lowest, percent)
-    return MergedPart(graph.canonical, merges, _undecided(graph, ends, merges, frozen, faces))
+    handed_on = ObjectTable.concatenate(list(objects))
+    ids = handed_on.ids
+    names = OpenFaces.concatenate(faces).names()
+    first = first_joined(ids, names.lookup(joins))
 
+    def number(some: np.ndarray) -> np.ndarray:
+        return first[positions(ids, some, "the part")]
 
-def _emptied(tables: list[EdgeTable]) -> EdgeTable:
-    """All rows of some tables, which go: the edges are the most that a part has, and not to stay in memory twice."""
-    found = EdgeTable.concatenate(tables)
-    tables.clear()
-    return found
-
-
-def _frozen(
-    graph: RegionGraph, ends: tuple[np.ndarray, np.ndarray], at_faces: np.ndarray, waiting: np.ndarray, low: int
-) -> np.ndarray:
-    """Which objects (bool) the rest of the volume may change: those at faces, those that wait for absorption, and what these
-    may still join or be joined by, for their strongest contact is at least ``low``.
-    """
-    ids = graph.fragments.ids
-    frozen, waits = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_)
-    frozen[positions(ids, at_faces, "the part")] = True
-    waits[positions(ids, waiting, "the part")] = True
-    able = FULL_SCALE - (graph.edges.best >> np.uint64(INDEX_BITS)).view(np.int64) >= low
-    for one, other in (ends, ends[::-1]):
-        frozen[other[able & waits[one]]] = True
-    return frozen | waits
-
-
-def _undecided(
-    graph: RegionGraph,
-    ends: tuple[np.ndarray, np.ndarray],
-    merges: Dendrogram,
-    frozen: np.ndarray,
-    faces: OpenFaces,
-) -> Undecided:
-    """The frozen objects of a graph after some merges, and the edges between them, added up."""
-    ids = graph.fragments.ids
-    first = _first_of(ids, merges.a, merges.b)
-    goes_on = frozen[first]
-    both = goes_on[ends[0]] & goes_on[ends[1]]
-    # Positions sort faster than ids, and in the same order.
-    a, b = (first[end[both]].view(np.uint64) for end in ends)
-    edges = graph.edges.taken(both).joined(a, b)
-    return Undecided(
-        ObjectTable.summed(ids[first[goes_on]], graph.fragments.voxels[goes_on]),
-        edges.named(ids),
-        faces,
+    rows = EdgeRows.of(
+        chain(zip(edges, repeat(number)), zip(contacts, repeat(lambda some: number(names.lookup(some)))))
     )
+    reaching = OpenFaces.concatenate([each.at(sides) for each, sides in zip(faces, outer, strict=True)])
+    at_faces = np.zeros(len(ids), np.bool_)
+    at_faces[number(reaching.ids())] = True
+    voxels = np.zeros(len(ids), np.int64)
+    np.add.at(voxels, first, handed_on.voxels.view(np.int64))
+    absorbed, waits = join_small(*rows.ends(), rows.best, voxels, at_faces, absorb, low)
+    rows.rename(absorbed)
+    first = absorbed[first]
+    fragments = IdMap(ids, ids[first])
+    # What waits for absorption is at a face, or goes with what is.
+    frozen = at_faces
+    _freeze_around(rows.rows, rows.best, waits, low, frozen)
+    found = agglomerate_part(ids, rows, frozen, lowest, percent)
+    is_fragment = first == np.arange(len(ids))
+    goes_on = is_fragment & found.frozen[found.first]
+    return MergedPart(
+        fragments,
+        found.merges,
+        Undecided(
+            ObjectTable.summed(ids[found.first[goes_on]], voxels[goes_on].view(np.uint64)),
+            found.undecided.named(ids),
+            reaching.renamed(fragments),
+        ),
+    )
+
+
+@kernel
+def _freeze_around(rows, best, waits, low, frozen) -> None:
+    """Freeze what objects that wait for absorption may still join or be joined by: their strongest contact is at least ``low``."""
+    for e in range(len(rows)):
+        ends = rows[e, ENDS]
+        if ends == GONE or np.int64(FULL_SCALE) - np.int64(best[e] >> np.uint64(INDEX_BITS)) < low:
+            continue
+        one, other = ends >> 32, ends & 0xFFFFFFFF
+        if waits[one] or waits[other]:
+            frozen[one] = frozen[other] = True
 
 
 def _first_of(ids: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ volume as one part, which holds only what no smaller part could decide.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
 from axonloom.assembly.part_tree import faces_between, outer_sides, part_grids
 from axonloom.config.merge import MergeSettings, percent_of
-from axonloom.geometry import Block, BlockGrid
-from axonloom.segmentation.parts import MergedPart, Undecided, merge_part
+from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.segmentation.parts import MergedPart, merge_part
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.fragment import edges_path, faces_path
 from axonloom.stages.fragments_volume import objects_path
@@ -83,13 +84,15 @@ class AgglomerateStage(Stage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         parameters = self.plan.parameters
-        within = self.within.grid.blocks_touching(block.core)
-        contacts, joins = self._contacts(block)
+        within = [PartTables(self.within, i) for i in self.within.grid.blocks_touching(block.core)]
+        meeting = list(faces_between(self.join.grid, self.within.grid, block.core))
         part = merge_part(
-            (undecided_of(self.within, i) for i in within),
-            [outer_sides(self.within.grid.block(i).core, block.core) for i in within],
-            contacts,
-            joins,
+            (part.objects() for part in within),
+            [part.faces() for part in within],
+            [outer_sides(part.core, block.core) for part in within],
+            (part.edges() for part in within),
+            (EdgeTable.read(edges_path(self.join.folder, index)).across(axes) for index, axes in meeting),
+            np.concatenate([np.zeros((0, 2), np.uint64), *(self._joins(index, axes) for index, axes in meeting)]),
             absorb=parameters["absorb"],
             low=parameters["low"],
             lowest=parameters["lowest"],
@@ -102,31 +105,43 @@ class AgglomerateStage(Stage):
             "undecided_edges": len(part.undecided.edges),
         }
 
-    def _contacts(self, block: Block) -> tuple[EdgeTable, np.ndarray]:
-        """What the join stage found where parts of the level below meet in a part."""
-        edges, joins = [], []
-        for index, axes in faces_between(self.join.grid, self.within.grid, block.core):
-            edges.append(EdgeTable.read(edges_path(self.join.folder, index)).across(axes))
-            joins.append(JoinTable.read(joins_path(self.join.folder, index)).across(axes).pairs)
-        return EdgeTable.concatenate(edges), np.concatenate([np.zeros((0, 2), np.uint64), *joins])
+    def _joins(self, index: int, axes: list[int]) -> np.ndarray:
+        return JoinTable.read(joins_path(self.join.folder, index)).across(axes).pairs
 
     def files(self, block: Block) -> list[Path]:
         return [_path(self.plan.folder, table, block.index) for table in TABLES]
 
 
-def undecided_of(plan: StagePlan, index: int) -> Undecided:
-    """What a part handed on; for a block of the fragment stage, all that it has."""
-    if plan.stage != AgglomerateStage.name:
-        return Undecided(
-            ObjectTable.read(objects_path(plan.folder, index)),
-            EdgeTable.read(edges_path(plan.folder, index)),
-            OpenFaces.of_block(BlockFaces.read(faces_path(plan.folder, index))),
-        )
-    return Undecided(
-        ObjectTable.read(_path(plan.folder, "objects", index)),
-        EdgeTable.read(_path(plan.folder, "edges", index)),
-        OpenFaces.read(_path(plan.folder, "faces", index)),
-    )
+@dataclass(frozen=True)
+class PartTables:
+    """What a part handed on (see :class:`~axonloom.segmentation.parts.Undecided`), read when asked for; for a block of the
+    fragment stage, all that it has.
+    """
+
+    plan: StagePlan
+    index: int
+
+    @property
+    def core(self) -> Box:
+        return self.plan.grid.block(self.index).core
+
+    def objects(self) -> ObjectTable:
+        return ObjectTable.read(objects_path(self.plan.folder, self.index) if self._is_block else self._path("objects"))
+
+    def edges(self) -> EdgeTable:
+        return EdgeTable.read(edges_path(self.plan.folder, self.index) if self._is_block else self._path("edges"))
+
+    def faces(self) -> OpenFaces:
+        if self._is_block:
+            return OpenFaces.of_block(BlockFaces.read(faces_path(self.plan.folder, self.index)))
+        return OpenFaces.read(self._path("faces"))
+
+    @property
+    def _is_block(self) -> bool:
+        return self.plan.stage != AgglomerateStage.name
+
+    def _path(self, table: str) -> Path:
+        return _path(self.plan.folder, table, self.index)
 
 
 def write_part(folder: Path, index: int, part: MergedPart) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from axonloom.assembly.dendrogram import Dendrogram
-from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import face_contacts
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.lookup_table import numbered
@@ -38,7 +37,8 @@ class Tree:
             self.levels.append([])
             for part in level:
                 within = below.blocks_touching(part.core)
-                contacts, joins = [EdgeTable.empty()], [np.zeros((0, 2), np.uint64)]
+                parts = [undecided[i] for i in within]
+                contacts, joins = [], [np.zeros((0, 2), np.uint64)]
                 for index, axes in faces_between(grid, below, part.core):
                     for axis in axes:
                         lower, upper = (
@@ -50,9 +50,11 @@ class Tree:
                         joins.append(joined)
                 self.levels[-1].append(
                     merge_part(
-                        [undecided[i] for i in within],
+                        [each.objects for each in parts],
+                        [each.faces for each in parts],
                         [outer_sides(below.block(i).core, part.core) for i in within],
-                        EdgeTable.concatenate(contacts),
+                        [each.edges for each in parts],
+                        contacts,
                         np.concatenate(joins),
                         absorb=absorb,
                         low=low,
