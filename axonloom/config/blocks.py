@@ -13,5 +13,5 @@ class BlocksSettings(Settings):
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
         default=(128, 128, 128),
-        description="Voxels of a block (z, y, x): a multiple of the output's chunk. About 32 bytes a voxel of memory each.",
+        description="Voxels of a block (z, y, x): a multiple of the output's chunk. 25 to 55 bytes of memory a voxel.",
     )

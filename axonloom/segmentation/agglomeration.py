@@ -49,7 +49,7 @@ LARGEST_SUM = 2**62
 def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None = None) -> Dendrogram:
     """Merge the objects of a region graph, best score first.
 
-    Takes about 80 bytes of memory an edge (more, up to 130, where merges change nearly all), and 1 to 2 CPU seconds per million edges.
+    Takes about 80 bytes of memory an edge (more where merges change nearly all), and 1 to 2 CPU seconds per million edges.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Agglomerated:
         What is frozen in the end, by the first of those that it is made of. All edges between two such objects are undecided.
         Others are done: none of their edges reaches ``lowest``, and none ever will.
     undecided : EdgeTable
-        These edges, added up, between objects by number; in no order that means anything.
+        These edges, added up and sorted, between objects by number.
     """
 
     merges: Dendrogram
@@ -166,12 +166,17 @@ def agglomerate_part(
 
 
 def _undecided(edges: EdgeRows, left: np.ndarray, first: np.ndarray, contacts: np.ndarray) -> EdgeTable:
-    """Some edges as a table between the first of what their ends are part of; sums and counts are those of ``contacts``."""
+    """Some edges as a table between the first of what their ends are part of, sorted by them; sums and counts are those of
+    ``contacts``.
+    """
     ends = edges.rows[left, ENDS]
     one, other = first[ends >> 32], first[ends & LAST]
+    one, other = np.minimum(one, other), np.maximum(one, other)
+    order = np.argsort(one << 32 | other)
+    left = left[order]
     columns = (
-        np.minimum(one, other),
-        np.maximum(one, other),
+        one[order],
+        other[order],
         contacts[left, SUM],
         contacts[left, COUNT],
         edges.rows[left, KEY],

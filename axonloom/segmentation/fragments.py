@@ -93,7 +93,7 @@ def block_fragments(
     """Fragments of one block, their region graph, and its faces.
 
     Of the small ones as many have been absorbed as the rest of the volume cannot change; what is left is done with
-    :func:`axonloom.segmentation.absorption.absorb_part` where blocks are put together.
+    :func:`axonloom.segmentation.absorption.join_small` where blocks are put together.
 
     Parameters
     ----------
