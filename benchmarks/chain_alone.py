@@ -16,16 +16,17 @@ from axonloom.stage import StagePlan
 from axonloom.stages.registry import stage_class
 
 
-def make_chain(folder: Path, affinities: str, block: Zyx, **more: Any) -> Chain:
-    """A project in ``folder`` with given affinities; ``more`` are sections of its configuration."""
+def make_chain(folder: Path, affinities: str, block: Zyx, shape: Zyx | None = None, **more: Any) -> Chain:
+    """A project in ``folder`` with given affinities, or the corner of them that has some shape; ``more`` are sections of its
+    configuration.
+    """
     config = folder / "axonloom.yaml"
-    content: dict[str, Any] = {
-        "workspace": "work",
-        "volumes": {"affinities": {"path": affinities}},
-        "blocks": {"shape": list(block)},
-    }
-    volumes = {**content["volumes"], **more.pop("volumes", {})}
-    config.write_text(yaml.safe_dump({**content, "volumes": volumes, **more}))
+    given: dict[str, Any] = {"path": affinities}
+    if shape is not None:
+        given["region"] = {"start": [0, 0, 0], "stop": list(shape)}
+    volumes = {"affinities": given, **more.pop("volumes", {})}
+    content = {"workspace": "work", "volumes": volumes, "blocks": {"shape": list(block)}}
+    config.write_text(yaml.safe_dump({**content, **more}))
     return Chain(load_configuration(config))
 
 

@@ -137,30 +137,29 @@ def stages_of(chain: Chain, looks: Sequence[tuple[float, int]]) -> list[dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="1024x1024x1024")
+    parser.add_argument(
+        "--shape", default="1024x1024x1024", help="voxels, ZxYxX; of given affinities, the corner that is taken"
+    )
     parser.add_argument("--block", type=int, default=128)
     parser.add_argument("--grain", type=float, default=1.0)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--whole-graph", action="store_true")
-    parser.add_argument(
-        "--affinities", help="a volume of affinities instead of a phantom's; shape and grain are its own"
-    )
+    parser.add_argument("--affinities", help="a volume of affinities instead of a phantom's; --grain is not for it")
     parser.add_argument("--scratch", type=Path, help="a folder on the disk to work on")
     args = parser.parse_args()
-    block = (args.block,) * 3
+    z, y, x = map(int, args.shape.split("x"))
+    shape, block = (z, y, x), (args.block,) * 3
     folder = Path(tempfile.mkdtemp(dir=args.scratch))
     try:
         result: dict[str, Any] = {}
         if args.affinities is None:
-            z, y, x = map(int, args.shape.split("x"))
-            write_affinities(folder, (z, y, x), block, args.grain)
+            write_affinities(folder, shape, block, args.grain)
             result["grain"] = args.grain
         affinities = "affinities.zarr" if args.affinities is None else str(Path(args.affinities).absolute())
-        chain = make_chain(folder, affinities, block)
-        result["voxels"] = voxels = math.prod(chain.fragment.grid.region.shape)
+        result["voxels"] = voxels = math.prod(shape)
 
         def made(name: str, stop_after: Sequence[float] = (), **more: Any) -> dict[str, Any]:
-            chain = make_chain(folder, affinities, block, workspace=name, compute={"workers": 2}, **more)
+            chain = make_chain(folder, affinities, block, shape, workspace=name, compute={"workers": 2}, **more)
             shutil.move(folder / "axonloom.yaml", folder / f"{name}.yaml")
             found, looks = run(chain, stop_after)
             found |= {"voxels_crc32": voxels_of(chain, block), "stages": stages_of(chain, looks)}

@@ -1,9 +1,9 @@
 """What segment and merge cost against the size of the volume.
 
-    python -m benchmarks.scaling [--sizes 256x256x256 256x512x512 512x512x512] [--block 64] [--json] [--plot FILE.png]
+    python -m benchmarks.scaling [--sizes 256x256x256 256x512x512 512x512x512] [--block 64] [--affinities FOLDER] [--json] [--plot FILE.png]
 
-For each size, affinities of a phantom with mistakes are written block by block. Then a fresh process runs every stage from them
-to the written segmentation, on one thread and without a flow, after a tiny volume has loaded its kernels. CPU seconds and peak
+For each size, affinities of a phantom with mistakes are written block by block, or a corner of given ones is taken. Then a fresh process
+runs every stage from them to the written segmentation, on one thread and without a flow, after a tiny volume has loaded its kernels. CPU seconds and peak
 memory (above what it held before) are those of the stages alone. The exponents are the slopes of the best straight lines on
 logarithmic axes: 1 where a cost grows as the voxels do, 0 where it does not grow.
 """
@@ -46,14 +46,14 @@ def write_phantom(folder: Path, shape: Zyx, block: Zyx) -> None:
         volume.write(each.core, phantom.degraded_affinities(each.core))
 
 
-def run_here(folder: Path, block: Zyx) -> dict[str, Any]:
+def run_here(folder: Path, affinities: str, shape: Zyx, block: Zyx) -> dict[str, Any]:
     """The chain in this process: CPU seconds and peak bytes, in all and by stage."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         write_phantom(Path(name), WARM, (32, 32, 32))
         for _ in run_stages(make_chain(Path(name), "affinities.zarr", (32, 32, 32))):
             pass
     stages: dict[str, dict[str, float]] = {}
-    running = run_stages(make_chain(folder, "affinities.zarr", block))
+    running = run_stages(make_chain(folder, affinities, block, shape))
     while True:
         with Measured() as measured:
             plan = next(running, None)
@@ -69,13 +69,22 @@ def run_here(folder: Path, block: Zyx) -> dict[str, Any]:
     }
 
 
-def measure(shape: Zyx, block: Zyx, scratch: Path | None) -> dict[str, Any]:
+def measure(size: str, block: int, affinities: Path | None, scratch: Path | None) -> dict[str, Any]:
     """One size, in a process of its own."""
+    shape = _shape(size)
     with tempfile.TemporaryDirectory(dir=scratch) as name:
-        write_phantom(Path(name), shape, block)
-        command = [sys.executable, "-m", "benchmarks.scaling", "--chain", name, "--block", str(block[0])]
+        if affinities is None:
+            write_phantom(Path(name), shape, (block,) * 3)
+        given = Path(name) / "affinities.zarr" if affinities is None else affinities.absolute()
+        command = [sys.executable, "-m", "benchmarks.scaling", "--chain", name, "--block", str(block)]
+        command += ["--affinities", str(given), "--sizes", size]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return {"shape": list(shape), "voxels": int(np.prod(shape)), **json.loads(done.stdout.splitlines()[-1])}
+
+
+def _shape(size: str) -> Zyx:
+    z, y, x = map(int, size.split("x"))
+    return z, y, x
 
 
 def exponent(voxels: Sequence[float], cost: Sequence[float]) -> float:
@@ -118,22 +127,23 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["256x256x256", "256x256x512", "256x512x512"])
     parser.add_argument("--block", type=int, default=64)
     parser.add_argument(
+        "--affinities", type=Path, help="a volume of affinities instead of phantoms: sizes are corners of it"
+    )
+    parser.add_argument(
         "--scratch", type=Path, help="a folder on the disk to work on; the system's for temporary files"
     )
     parser.add_argument("--plot", type=Path, help="picture to write")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--chain", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    block = (args.block,) * 3
     if args.chain is not None:
-        print(json.dumps(run_here(args.chain, block)))
+        print(json.dumps(run_here(args.chain, str(args.affinities), _shape(args.sizes[0]), (args.block,) * 3)))
         return
     if len(set(args.sizes)) < 2:
         parser.error("an exponent needs two sizes at least, such as --sizes 256x256x256 256x512x512")
     rows = []
     for size in args.sizes:
-        z, y, x = map(int, size.split("x"))
-        row = measure((z, y, x), block, args.scratch)
+        row = measure(size, args.block, args.affinities, args.scratch)
         rows.append(row)
         if not args.json:
             megavoxels = row["voxels"] / 1e6
