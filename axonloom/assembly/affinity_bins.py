@@ -21,6 +21,17 @@ MOST_CONTACTS = 2**32
 """A bin counts in 32 bits."""
 
 
+def require_few_contacts(contacts: int) -> None:
+    """Refuse what two objects have in contact where a bin could not count it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if contacts >= MOST_CONTACTS:
+        raise ValueError(f"two objects have {contacts} contacts: too many for a histogram; score by the mean")
+
+
 @kernel
 def quantile(histogram, percent):
     """The affinity that ``percent`` of the contacts do not exceed, as a fraction of int64 on the stored scale of 0..255.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from axonloom.assembly.affinity_bins import MOST_CONTACTS
+from axonloom.assembly.affinity_bins import require_few_contacts
 from axonloom.assembly.id_map import distinct, positions
 from axonloom.assembly.tables import read_table, write_table
 from axonloom.kernel import kernel
@@ -66,11 +66,8 @@ class EdgeTable:
                 raise ValueError(
                     f"column {name} of an edge table is uint64 of shape ({len(self.a)},), not {column.dtype} {column.shape}"
                 )
-
-        if self.bins and len(self) and int(self.count.max()) >= MOST_CONTACTS:
-            raise ValueError(
-                f"two objects have {self.count.max()} contacts: too many for a histogram; score by the mean"
-            )
+        if self.bins and len(self):
+            require_few_contacts(int(self.count.max()))
 
     def __len__(self) -> int:
         return len(self.a)

@@ -43,7 +43,7 @@ def absorb(graph: RegionGraph, smaller_than: int, low: int) -> RegionGraph:
     ends = graph.ends()
     voxels, is_open = graph.fragments.voxels.astype(np.int64), np.zeros(len(graph.fragments), np.bool_)
     first, _ = join_small(*ends, graph.edges.best, voxels, is_open, smaller_than, low)
-    return graph.contracted(first, ends) if smaller_than > 1 else graph
+    return graph.contracted(first, ends) if (first != np.arange(len(first))).any() else graph
 
 
 def join_small(
@@ -66,8 +66,8 @@ def join_small(
     voxels : int64 (n,)
         Those of each fragment; brought up to date.
     is_open : bool (n,)
-        Fragments that go on outside the part, so that their voxels and contacts are not all known; brought up to date: what one of
-        these may still join is open too.
+        Fragments that go on outside the part, so that their voxels and contacts are not all known; brought up to date: small
+        ones whose strongest contact is a small one of these are open too.
     smaller_than, low
         Those of :func:`absorb`.
 

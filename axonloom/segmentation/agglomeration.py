@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axonloom.assembly.affinity_bins import quantile
+from axonloom.assembly.affinity_bins import MOST_CONTACTS, quantile, require_few_contacts
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.exact_fractions import compare, leading_bits
@@ -40,10 +40,8 @@ from axonloom.segmentation.edge_queue import (
     sink,
     swap,
 )
-from axonloom.segmentation.edge_rows import EdgeRows
-from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, entry, pair_of, remove, slot_of
-
-LARGEST_SUM = 2**62
+from axonloom.segmentation.edge_rows import LARGEST_SUM, EdgeRows
+from axonloom.segmentation.pair_table import FREE, MOST_EDGES, edge_in, ends_of, entry, pair_of, remove, slot_of
 
 
 def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None = None) -> Dendrogram:
@@ -73,11 +71,11 @@ def agglomerate(edges: EdgeTable, lowest: Threshold = "0", percent: int | None =
         A pair occurs twice, or the affinities add up to 2**62 and more.
     """
     ids = distinct(edges.a, edges.b)
-    rows = EdgeRows.of([(edges, lambda some: positions(ids, some, "the graph"))])
-    found = agglomerate_part(ids, rows, np.zeros(len(ids), np.bool_), lowest, percent).merges
-    if len(rows) < len(edges):
+    a, b = (positions(ids, ends, "the graph") for ends in (edges.a, edges.b))
+    if len(distinct((a << 32 | b).view(np.uint64))) < len(edges):
         raise ValueError("a pair of objects occurs twice in the region graph: aggregate the edge table first")
-    return found
+    rows = EdgeRows.of([(edges, a, b)])
+    return agglomerate_part(ids, rows, np.zeros(len(ids), np.bool_), lowest, percent).merges
 
 
 @dataclass(frozen=True)
@@ -132,20 +130,21 @@ def agglomerate_part(
     floor = exact * FULL_SCALE
     if floor.numerator >= LARGEST_SUM or floor.denominator >= LARGEST_SUM:
         raise ValueError(f"the threshold {lowest} has more digits than 64-bit fractions hold")
-    if len(edges) > MOST_EDGES or float(edges.rows[:, SUM].sum(dtype=np.float64)) >= LARGEST_SUM:
+    if len(edges) > MOST_EDGES:
         raise ValueError(f"a graph of {len(edges)} edges is too large for one agglomeration")
     if percent is not None and len(edges) and not edges.histogram.shape[1]:
         raise ValueError("quantiles need edges with histograms")
     frozen = frozen.copy()
     slots = edges.add_up()
-    contacts = edges.rows[:, [SUM, COUNT]].copy() if percent is not None else np.empty((0, 2), np.int64)
+    # With quantiles rows hold a fraction in the place of sum and count, and these are added up beside.
+    totals = edges.rows[:, [SUM, COUNT]].copy() if percent is not None else np.empty((0, 2), np.int64)
     if percent is not None:
         _quantiles(edges.histogram, percent, edges.rows)
-    a, b, merged = _merge_all(
+    a, b, merged, too_many = _merge_all(
         edges.rows,
         edges.best,
         edges.histogram,
-        contacts,
+        totals,
         slots,
         order_of(_with_a_live_end(edges.rows, frozen), edges.rows),
         percent or 0,
@@ -154,6 +153,7 @@ def agglomerate_part(
         floor.denominator,
     )
     del slots
+    require_few_contacts(too_many)
     total, count, key = merged.T.astype(np.uint64)
     first = canonical_positions(len(ids), a, b)
     left = _between_frozen(edges.rows, first, frozen)
@@ -161,31 +161,31 @@ def agglomerate_part(
         Dendrogram(ids[a], ids[b], total, count, key, lowest=exact),
         first,
         frozen,
-        _undecided(edges, left, first, contacts if percent is not None else edges.rows),
+        _undecided(edges, left, first, totals if percent is not None else edges.rows[:, SUM : COUNT + 1]),
     )
 
 
-def _undecided(edges: EdgeRows, left: np.ndarray, first: np.ndarray, contacts: np.ndarray) -> EdgeTable:
-    """Some edges as a table between the first of what their ends are part of, sorted by them; sums and counts are those of
-    ``contacts``.
+def _undecided(edges: EdgeRows, left: np.ndarray, first: np.ndarray, totals: np.ndarray) -> EdgeTable:
+    """Some edges as a table between the first of what their ends are part of, sorted by them; ``totals`` (int64 (n, 2)) holds
+    sums and counts.
     """
-    ends = edges.rows[left, ENDS]
-    one, other = first[ends >> 32], first[ends & LAST]
+    a, b = edges.ends()
+    one, other = first[a[left]], first[b[left]]
     one, other = np.minimum(one, other), np.maximum(one, other)
     order = np.argsort(one << 32 | other)
     left = left[order]
     columns = (
         one[order],
         other[order],
-        contacts[left, SUM],
-        contacts[left, COUNT],
+        totals[left, 0],
+        totals[left, 1],
         edges.rows[left, KEY],
         edges.best[left],
     )
     return EdgeTable(*(column.astype(np.uint64) for column in columns), histogram=edges.histogram[left])
 
 
-#: The end of a list of half-edges; also the bits of one end of a pair.
+#: The end of a list of half-edges.
 LAST = 0xFFFFFFFF
 
 
@@ -195,7 +195,8 @@ def _with_a_live_end(rows, frozen):
     n = 0
     found = np.empty(len(rows), np.uint32)
     for e in range(len(rows)):
-        if not (frozen[rows[e, ENDS] >> 32] and frozen[rows[e, ENDS] & LAST]):
+        a, b = ends_of(rows[e, ENDS])
+        if not (frozen[a] and frozen[b]):
             found[n] = e
             n += 1
     return found[:n].copy()
@@ -207,10 +208,11 @@ def _between_frozen(rows, first, frozen):
     n = 0
     found = np.empty(len(rows), np.uint32)
     for e in range(len(rows)):
-        ends = rows[e, ENDS]
-        if ends != GONE and frozen[first[ends >> 32]] and frozen[first[ends & LAST]]:
-            found[n] = e
-            n += 1
+        if rows[e, ENDS] != GONE:
+            a, b = ends_of(rows[e, ENDS])
+            if frozen[first[a]] and frozen[first[b]]:
+                found[n] = e
+                n += 1
     return found[:n].copy()
 
 
@@ -224,7 +226,7 @@ def _quantiles(histograms, percent, rows) -> None:
 def _link(rows, frozen, heads, following, lengths) -> None:
     """Enter the edges into the lists of their ends, those between two that are frozen into none."""
     for e in range(len(rows)):
-        one, other = rows[e, ENDS] >> 32, rows[e, ENDS] & LAST
+        one, other = ends_of(rows[e, ENDS])
         if frozen[one] and frozen[other]:
             continue
         for h, node in ((2 * e, one), (2 * e + 1, other)):
@@ -234,17 +236,18 @@ def _link(rows, frozen, heads, following, lengths) -> None:
 
 
 @kernel
-def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, floor_numerator, floor_denominator):
+def _merge_all(rows, best, histogram, totals, slots, order, percent, frozen, floor_numerator, floor_denominator):
     """The greedy loop over edges, of which ``order`` has the best first and ``slots`` is the table of pairs.
 
-    ``percent`` is 0 for means; else SUM and COUNT are those of a quantile, and ``contacts`` holds the sums and counts. All of an
+    ``percent`` is 0 for means; else SUM and COUNT are those of a quantile, and ``totals`` holds the sums and counts. All of an
     edge is added up in place.
 
     ``frozen`` says which nodes must not be merged; those that freeze on the way are added to it, under their smallest member.
 
     Edges wait in their order; those that changed while they waited go to a heap when they come up. Each node has a linked
     list of its half-edges (2e and 2e + 1); of two merged nodes the one with the shorter list moves over to the other's. A
-    table finds the edge of a pair. Returns the merges as two positions and (n, 3) of int64.
+    table finds the edge of a pair. Returns the merges as two positions and (n, 3) of int64, and 0; or the
+    contacts of two objects that are too many for a histogram.
     """
     n, n_nodes = len(order), len(frozen)
     heads = np.full(n_nodes, LAST, np.uint32)
@@ -309,7 +312,7 @@ def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, f
             bits = np.int64(-1)
 
         ends = rows[e, ENDS]
-        short, long = ends >> 32, ends & LAST
+        short, long = ends_of(ends)
         one, other = smallest[short], smallest[long]
         if frozen[one] or frozen[other]:
             # Not taken out of the table: nothing merges with either end any more, so the edge stays what it is.
@@ -329,7 +332,8 @@ def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, f
             f = h >> 1
             ends = rows[f, ENDS]
             if ends != GONE:
-                far = (ends >> 32) + (ends & LAST) - short
+                a, b = ends_of(ends)
+                far = a + b - short
                 remove(slots, rows, ends)
                 pair = pair_of(long, far)
                 slot = slot_of(slots, rows, pair)
@@ -345,8 +349,10 @@ def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, f
                     for k in range(histogram.shape[1]):
                         histogram[kept, k] += histogram[gone, k]
                     if percent > 0:
-                        contacts[kept, 0] += contacts[gone, 0]
-                        contacts[kept, 1] += contacts[gone, 1]
+                        totals[kept, 0] += totals[gone, 0]
+                        totals[kept, 1] += totals[gone, 1]
+                        if totals[kept, 1] >= MOST_CONTACTS:
+                            return merged_a[:0], merged_b[:0], merged[:0], totals[kept, 1]
                         sums, counts = quantile(histogram[kept], percent)
                     largest = max(rows[f, KEY], rows[g, KEY])
                     rows[gone, ENDS] = GONE
@@ -360,4 +366,4 @@ def _merge_all(rows, best, histogram, contacts, slots, order, percent, frozen, f
                     heads[long] = h
                     lengths[long] += np.uint32(1)
             h = after
-    return merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged]
+    return merged_a[:n_merged], merged_b[:n_merged], merged[:n_merged], np.int64(0)

@@ -23,6 +23,12 @@ def pair_of(u, v):
 
 
 @inlined
+def ends_of(pair):
+    """The two numbers, the smaller first."""
+    return pair >> 32, pair & 0xFFFFFFFF
+
+
+@inlined
 def _hash(pair):
     """31 bits (Fibonacci hashing, Knuth)."""
     return np.int64((np.uint64(pair) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - HASH_BITS))

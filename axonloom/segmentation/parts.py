@@ -8,23 +8,20 @@ that of abiss, Lu et al. 2021; here with strict ties and with absorption).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 
 import numpy as np
 
 from axonloom.assembly.dendrogram import Dendrogram
-from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
+from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.id_map import IdMap, distinct, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
-from axonloom.assembly.thresholds import FULL_SCALE, Threshold
+from axonloom.assembly.thresholds import Threshold
 from axonloom.assembly.union_find import canonical_positions, first_joined
-from axonloom.kernel import kernel
 from axonloom.segmentation.absorption import join_small
 from axonloom.segmentation.agglomeration import agglomerate_part
-from axonloom.segmentation.edge_queue import ENDS, GONE
 from axonloom.segmentation.edge_rows import EdgeRows
 
 
@@ -103,29 +100,31 @@ def merge_part(
     handed_on = ObjectTable.concatenate(list(objects))
     ids = handed_on.ids
     names = OpenFaces.concatenate(faces).names()
-    first = first_joined(ids, names.lookup(joins))
+    joined = first_joined(ids, names.lookup(joins))
 
     def number(some: np.ndarray) -> np.ndarray:
-        return first[positions(ids, some, "the part")]
+        return joined[positions(ids, some, "the part")]
 
-    rows = EdgeRows.of(
-        chain(zip(edges, repeat(number)), zip(contacts, repeat(lambda some: number(names.lookup(some)))))
-    )
+    def numbered() -> Iterator[tuple[EdgeTable, np.ndarray, np.ndarray]]:
+        for table in edges:
+            yield table, number(table.a), number(table.b)
+        for table in contacts:
+            yield table, number(names.lookup(table.a)), number(names.lookup(table.b))
+
+    rows = EdgeRows.of(numbered())
     reaching = OpenFaces.concatenate([each.at(sides) for each, sides in zip(faces, outer, strict=True)])
-    at_faces = np.zeros(len(ids), np.bool_)
-    at_faces[number(reaching.ids())] = True
+    is_open = np.zeros(len(ids), np.bool_)
+    is_open[number(reaching.ids())] = True
     voxels = np.zeros(len(ids), np.int64)
-    np.add.at(voxels, first, handed_on.voxels.view(np.int64))
-    absorbed, waits = join_small(*rows.ends(), rows.best, voxels, at_faces, absorb, low)
+    np.add.at(voxels, joined, handed_on.voxels.view(np.int64))
+    absorbed, waits = join_small(*rows.ends(), rows.best, voxels, is_open, absorb, low)
     rows.rename(absorbed)
-    first = absorbed[first]
-    fragments = IdMap(ids, ids[first])
-    # What waits for absorption is at a face, or goes with what is.
-    frozen = at_faces
-    _freeze_around(rows.rows, rows.best, waits, low, frozen)
+    fragment = absorbed[joined]
+    fragments = IdMap(ids, ids[fragment])
+    # Merging may not begin with what waits, nor with what it may still join or be joined by.
+    frozen = is_open | rows.around(waits, low)
     found = agglomerate_part(ids, rows, frozen, lowest, percent)
-    is_fragment = first == np.arange(len(ids))
-    goes_on = is_fragment & found.frozen[found.first]
+    goes_on = (fragment == np.arange(len(ids))) & found.frozen[found.first]
     return MergedPart(
         fragments,
         found.merges,
@@ -135,18 +134,6 @@ def merge_part(
             reaching.renamed(fragments),
         ),
     )
-
-
-@kernel
-def _freeze_around(rows, best, waits, low, frozen) -> None:
-    """Freeze what objects that wait for absorption may still join or be joined by: their strongest contact is at least ``low``."""
-    for e in range(len(rows)):
-        ends = rows[e, ENDS]
-        if ends == GONE or np.int64(FULL_SCALE) - np.int64(best[e] >> np.uint64(INDEX_BITS)) < low:
-            continue
-        one, other = ends >> 32, ends & 0xFFFFFFFF
-        if waits[one] or waits[other]:
-            frozen[one] = frozen[other] = True
 
 
 def _first_of(ids: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -72,8 +72,8 @@ class AgglomerateStage(Stage):
         # a voxel from level to level (a hard phantom of a gigavoxel: 9 and 3 bytes on the second and the third).
         level = plan.parameters.get("level", 1)
         memory = cls.memory if level == 1 else 20.0 / 2 ** (level - 1)
-        # A histogram is as large as all else of an edge.
-        return memory * (1 if plan.parameters["scoring"] == "mean" else 2)
+        # A histogram is 128 bytes an edge, and all of them are twice in memory for a moment.
+        return memory * (1 if plan.parameters["scoring"] == "mean" else 4)
 
     @cached_property
     def within(self) -> StagePlan:
@@ -89,10 +89,10 @@ class AgglomerateStage(Stage):
         within = [PartTables(self.within, i) for i in self.within.grid.blocks_touching(block.core)]
         meeting = list(faces_between(self.join.grid, self.within.grid, block.core))
         part = merge_part(
-            (part.objects() for part in within),
-            [part.faces() for part in within],
-            [outer_sides(part.core, block.core) for part in within],
-            (part.edges() for part in within),
+            (each.objects() for each in within),
+            [each.faces() for each in within],
+            [outer_sides(each.core, block.core) for each in within],
+            (each.edges() for each in within),
             (EdgeTable.read(edges_path(self.join.folder, index)).across(axes) for index, axes in meeting),
             np.concatenate([np.zeros((0, 2), np.uint64), *(self._joins(index, axes) for index, axes in meeting)]),
             absorb=parameters["absorb"],
