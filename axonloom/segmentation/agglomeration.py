@@ -153,7 +153,7 @@ def agglomerate_part(
         floor.denominator,
     )
     del slots
-    require_few_contacts(too_many)
+    require_few_contacts(int(too_many))
     total, count, key = merged.T.astype(np.uint64)
     first = canonical_positions(len(ids), a, b)
     left = _between_frozen(edges.rows, first, frozen)

@@ -96,6 +96,8 @@ def merge_part(
     ------
     UnknownIdError
         Contacts or joins name what is at no face.
+    ValueError
+        There are not as many of edges, of faces and of outer sides.
     """
     handed_on = ObjectTable.concatenate(list(objects))
     ids = handed_on.ids
@@ -106,7 +108,7 @@ def merge_part(
         return joined[positions(ids, some, "the part")]
 
     def numbered() -> Iterator[tuple[EdgeTable, np.ndarray, np.ndarray]]:
-        for table in edges:
+        for table, _ in zip(edges, faces, strict=True):
             yield table, number(table.a), number(table.b)
         for table in contacts:
             yield table, number(names.lookup(table.a)), number(names.lookup(table.b))
