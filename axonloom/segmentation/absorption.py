@@ -142,37 +142,35 @@ def _pairs_strongest_first(contacts, affinities, index, small, low):
     """Pairs of basins (uint32 (n, 2)), one of them small, for pairs of their voxels in the strict order.
 
     A counting sort: within an affinity the order is that in which they are listed, which is that of the index. Of neighbouring
-    contacts of the same two, those that cannot be the strongest are left out.
+    contacts of the same two, those that cannot be the strongest are left out. No branch depends on a contact: half of them
+    would be foretold wrong, which takes twice the time.
     """
     ends = np.zeros(FULL_SCALE + 2, np.int64)
-    pairs = np.empty((0, 2), np.uint32)
-    recent_label, recent_other = np.zeros(3, np.uint32), np.zeros(3, np.uint32)
-    recent_best = np.zeros(3, np.int64)
-    for counts in (True, False):
-        if not counts:
-            for k in range(1, FULL_SCALE + 2):
-                ends[k] += ends[k - 1]
-            pairs = np.empty((ends[FULL_SCALE + 1], 2), np.uint32)
-            recent_label[:] = 0
-        for k in range(len(contacts)):
-            affinity = np.int64(affinities[k])
-            label, other = contacts[k, 0], contacts[k, 1]
-            if affinity < low or not (small[label] or small[other]):
-                continue
-            axis = index[k] % np.uint32(3)
-            if label == recent_label[axis] and other == recent_other[axis]:
-                if affinity <= recent_best[axis]:
-                    continue
-            else:
-                recent_label[axis], recent_other[axis] = label, other
-            recent_best[axis] = affinity
-            # The bin after its own while counting, so that adding up gives where each begins.
-            if counts:
-                ends[FULL_SCALE - affinity + 1] += 1
-            else:
-                row = ends[FULL_SCALE - affinity]
-                pairs[row, 0], pairs[row, 1] = label, other
-                ends[FULL_SCALE - affinity] = row + 1
+    # One more than there are, for what is written before it is known to be kept.
+    kept = np.empty(len(contacts) + 1, np.uint32)
+    n = 0
+    recent, recent_best = np.zeros(3, np.uint64), np.zeros(3, np.int64)
+    for k in range(len(contacts)):
+        affinity = np.int64(affinities[k])
+        label, other = contacts[k, 0], contacts[k, 1]
+        pair = np.uint64(label) << np.uint64(32) | np.uint64(other)
+        axis = index[k] % np.uint32(3)
+        best = recent_best[axis] if pair == recent[axis] else np.int64(-1)
+        keep = np.int64((affinity >= low) & (small[label] | small[other]) & (affinity > best))
+        recent[axis], recent_best[axis] = pair, max(affinity, best)
+        kept[n] = k
+        n += keep
+        # The bin after its own, so that adding up gives where each begins.
+        ends[FULL_SCALE - affinity + 1] += keep
+    for k in range(1, FULL_SCALE + 2):
+        ends[k] += ends[k - 1]
+    pairs = np.empty((n, 2), np.uint32)
+    for j in range(n):
+        k = kept[j]
+        place = FULL_SCALE - np.int64(affinities[k])
+        row = ends[place]
+        pairs[row, 0], pairs[row, 1] = contacts[k, 0], contacts[k, 1]
+        ends[place] = row + 1
     return pairs
 
 
