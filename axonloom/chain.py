@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from axonloom.assembly.pyramid import pyramid_factor
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
@@ -20,6 +21,7 @@ from axonloom.stage import StageError, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
 from axonloom.stages.apply import ApplyStage
 from axonloom.stages.contingency import ContingencyStage
+from axonloom.stages.downsample import DownsampleStage
 from axonloom.stages.fragment import FragmentStage
 from axonloom.stages.graph import GraphStage
 from axonloom.stages.inputs import long_range_input, open_configured, open_image, stage_input, volume_input
@@ -28,11 +30,12 @@ from axonloom.stages.multicut import MulticutStage
 from axonloom.stages.mutex import MutexStage
 from axonloom.stages.overlap import OverlapStage
 from axonloom.stages.pool import PoolStage
-from axonloom.stages.pyramid import PyramidStage, pyramid_factor
+from axonloom.stages.pyramid import PyramidStage
 from axonloom.stages.registry import STAGES
 from axonloom.stages.segments import SegmentsStage
 from axonloom.stages.stitch import StitchStage
 from axonloom.stages.waterz import WaterzStage
+from axonloom.volumes import VolumeError
 from axonloom.workspace import placed
 
 
@@ -212,6 +215,25 @@ class Chain:
         yield from (*self.segmenting, *self.pooling, *self.writing)
         if self.configuration.volumes.labels is not None:
             yield self.contingency
+
+    @cached_property
+    def tools(self) -> tuple[StagePlan, ...]:
+        """The stages of tools that are configured, and whose layer is there; they belong to no segmentation."""
+        given = self.configuration.downsample
+        if given.layer is None:
+            return ()
+        try:
+            return DownsampleStage.planned(given, self.configuration.blocks.shape, self.workspace)
+        except VolumeError:
+            # Perhaps the layer that this very chain will write.
+            return ()
+
+    def all_stages(self) -> Iterator[StagePlan]:
+        """Those of the segmentation, where one is configured, and those of tools."""
+        volumes = self.configuration.volumes
+        if volumes.image is not None or volumes.affinities is not None or not self.tools:
+            yield from self.stages()
+        yield from self.tools
 
     @cached_property
     def _affinities(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def of_stage(chain: Chain, name: str) -> list[Deletion]:
     StageError
         The chain has no such stage.
     """
-    plans = list(chain.stages())
+    plans = list(chain.all_stages())
     chosen = [plan for plan in plans if plan.stage == name]
     if not chosen:
         names = ", ".join(dict.fromkeys(plan.stage for plan in plans))
@@ -78,7 +78,7 @@ def of_other_parameters(chain: Chain) -> list[Deletion]:
 
     A folder with something in it that the configuration names (affinities of an earlier inference, a checkpoint) is an input.
     """
-    kept = {plan.folder.resolve() for plan in chain.stages()}
+    kept = {plan.folder.resolve() for plan in chain.all_stages()}
     for path in _named(chain.configuration):
         kept |= {path, *path.parents}
     found: list[Deletion] = []
@@ -152,7 +152,7 @@ def hold_stages(chain: Chain, held: ExitStack) -> None:
 
 def _stage_leases(chain: Chain) -> set[Path]:
     folders = {folder.absolute() for folder in stage_folders(chain.workspace)}
-    return {lease_of(folder) for folder in folders | {plan.folder.absolute() for plan in chain.stages()}}
+    return {lease_of(folder) for folder in folders | {plan.folder.absolute() for plan in chain.all_stages()}}
 
 
 def delete(deletion: Deletion) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -51,6 +52,14 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+
+    def void(self) -> None:
+        """Delete it: what it speaks of is gone."""
+        if self.folder.exists():
+            # Renamed first: removing may stop half-way, and what is left must not be taken for a ledger.
+            void = self.folder.with_name(f"{self.folder.name}.{uuid.uuid4().hex[:12]}.void")
+            self.folder.rename(void)
+            shutil.rmtree(void)
 
     def read(self) -> LedgerState:
         """Everything on disk now: the snapshot, and what each file says beyond it.

@@ -94,7 +94,7 @@ def clean(
 
 def _overview(chain: Chain, as_json: bool) -> None:
     """What each flag would delete."""
-    choices = {f"--stage {name}": of_stage(chain, name) for name in dict.fromkeys(p.stage for p in chain.stages())}
+    choices = {f"--stage {name}": of_stage(chain, name) for name in dict.fromkeys(p.stage for p in chain.all_stages())}
     choices |= {
         "--stale": of_other_parameters(chain),
         "--cache": of_cache(chain),
@@ -130,7 +130,7 @@ def _say(found: list[Deletion], total: int) -> None:
 
 
 def _break_leases(chain: Chain, names: list[str], layer: bool) -> None:
-    plans = list(chain.stages())
+    plans = list(chain.all_stages())
     known = {plan.stage for plan in plans}
     for name in names:
         if name not in known:

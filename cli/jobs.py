@@ -14,6 +14,7 @@ from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.reached_thresholds import require_reached_thresholds
 from axonloom.stage import StagePlan
+from axonloom.stages.downsample import DownsampleStage, require_own_scales
 from axonloom.stages.inputs import open_configured, open_image
 from axonloom.stages.layer_stage import current_state, require_own_layer
 from cli.options import ConfigFile, On, Overrides, with_place
@@ -87,7 +88,15 @@ def _evaluate_stages(chain: Chain) -> Iterable[StagePlan]:
 
 
 def _failed_stages(chain: Chain) -> Iterable[StagePlan]:
-    return (plan for plan in chain.stages() if current_state(plan).failed)
+    return (plan for plan in chain.all_stages() if current_state(plan).failed)
+
+
+def _downsample_stages(chain: Chain) -> Iterable[StagePlan]:
+    plans = DownsampleStage.planned(
+        chain.configuration.downsample, chain.configuration.blocks.shape, chain.configuration.workspace
+    )
+    require_own_scales(plans)
+    return plans
 
 
 #: What a job needs is looked at with its stages, before a server starts: a refusal comes first.
@@ -102,6 +111,7 @@ JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "apply": ("apply", _apply_stages),
     "evaluate": ("evaluate", _evaluate_stages),
     "retry-failed": ("retry_failed", _failed_stages),
+    "downsample": ("downsample", _downsample_stages),
 }
 
 HELP = {

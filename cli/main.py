@@ -22,6 +22,7 @@ from cli.planning import plan
 from cli.reporting import status
 from cli.running import require_terminal_encoding
 from cli.submitting import runs, submit
+from cli.tools import tools_app
 from cli.verifying import verify
 
 app = typer.Typer(
@@ -60,6 +61,7 @@ app.command()(submit)
 app.command()(runs)
 app.add_typer(compute_app, name="compute")
 app.add_typer(config_app, name="config")
+app.add_typer(tools_app, name="tools")
 
 
 def main() -> None:

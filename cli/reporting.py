@@ -32,7 +32,7 @@ def status(
     """Say for each stage what is done, running, failed, stale and missing. Runs nothing."""
     configuration = configuration_of(config, overrides or [])
     with sentences():
-        found = [stage_status(plan) for plan in Chain(configuration).stages()]
+        found = [stage_status(plan) for plan in Chain(configuration).all_stages()]
     if picture is not None:
         _write_picture(picture, found)
     if as_json:

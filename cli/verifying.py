@@ -68,7 +68,7 @@ def verify(
 
 
 def _chosen(chain: Chain, names: list[str]) -> list[StagePlan]:
-    plans = list(chain.stages())
+    plans = list(chain.all_stages())
     known = {plan.stage for plan in plans}
     for name in names:
         if name not in known:

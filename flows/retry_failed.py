@@ -26,7 +26,7 @@ def retry_failed(configuration: Configuration) -> dict[str, Any]:
     chain = Chain(configuration)
     tried = 0
     with Workers(configuration.compute) as workers:
-        for plan in chain.stages():
+        for plan in chain.all_stages():
             failed = current_state(plan).failed
             if not failed:
                 continue
@@ -39,7 +39,7 @@ def retry_failed(configuration: Configuration) -> dict[str, Any]:
 
 def what_next(chain: Chain) -> str:
     """The command that goes on from here."""
-    for plan in chain.stages():
+    for plan in chain.all_stages():
         if current_state(plan).missing(range(len(plan.grid))):
             return f"axonloom {JOB_OF_STAGE.get(plan.stage, 'run')}"
     return "nothing is left to do"

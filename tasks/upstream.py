@@ -22,6 +22,7 @@ JOB_OF_STAGE = {
     "apply": "apply",
     "segments": "apply",
     "pyramid": "apply",
+    "downsample": "tools downsample",
 }
 
 

@@ -12,17 +12,21 @@ from typing import Literal
 import numpy as np
 import tensorstore as ts
 
-from axonloom.geometry import Zyx
+from axonloom.geometry import Box, Zyx
+
+Method = Literal["mode", "mean"]
 
 
-def downsample_labels(array: np.ndarray, factor: Sequence[int], threads: int = 1) -> np.ndarray:
-    """The most frequent label of each cell of ``factor`` voxels (zyx); of equally frequent ones, the smallest.
+def downsample(array: np.ndarray, factor: Sequence[int], method: Method, threads: int = 1) -> np.ndarray:
+    """One value for each cell of ``factor`` voxels.
 
     Parameters
     ----------
-    array : integers, (z, y, x)
+    array : (z, y, x) or (c, z, y, x)
     factor : (z, y, x)
         Voxels that become one.
+    method : {"mode", "mean"}
+        The most frequent value, of equally frequent ones the smallest; or the mean, of integers rounded (halves to even).
     threads : int
         Processor cores to use; the result does not depend on it.
 
@@ -30,12 +34,14 @@ def downsample_labels(array: np.ndarray, factor: Sequence[int], threads: int = 1
     -------
     Array of the same dtype; each axis divided by its factor, rounded up.
     """
-    return _downsample(array, factor, "mode", threads)
-
-
-def downsample_image(array: np.ndarray, factor: Sequence[int], threads: int = 1) -> np.ndarray:
-    """The mean of each cell of ``factor`` voxels (zyx); integers are rounded, halves to even. See :func:`downsample_labels`."""
-    return _downsample(array, factor, "mean", threads)
+    if array.ndim not in (3, 4) or len(factor) != 3 or min(factor) < 1:
+        raise ValueError(
+            f"an array (z, y, x) or (c, z, y, x) is made smaller by three whole factors, not {array.shape} by {factor}"
+        )
+    context = ts.Context({"data_copy_concurrency": {"limit": threads}})
+    source = ts.array(np.ascontiguousarray(array), context=context)
+    by = [*[1] * (array.ndim - 3), *factor]
+    return ts.downsample(source, by, method=method).read().result()
 
 
 def downsampled_shape(shape: Sequence[int], factor: Sequence[int]) -> Zyx:
@@ -44,9 +50,26 @@ def downsampled_shape(shape: Sequence[int], factor: Sequence[int]) -> Zyx:
     return z, y, x
 
 
-def _downsample(array: np.ndarray, factor: Sequence[int], method: Literal["mode", "mean"], threads: int) -> np.ndarray:
-    if array.ndim != 3 or len(factor) != 3 or min(factor) < 1:
-        raise ValueError(f"an array (z, y, x) is made smaller by three whole factors, not {array.shape} by {factor}")
-    context = ts.Context({"data_copy_concurrency": {"limit": threads}})
-    source = ts.array(np.ascontiguousarray(array), context=context)
-    return ts.downsample(source, list(factor), method=method).read().result()
+def finer_box(coarse: Box, factor: Sequence[int], bounds: Box) -> Box:
+    """The voxels that the cells of ``coarse`` are made of; ``bounds`` is the finer volume."""
+    return Box(
+        start=[a * f for a, f in zip(coarse.origin, factor, strict=True)],
+        end=[b * f for b, f in zip(coarse.stop, factor, strict=True)],
+    ).clipped(bounds)
+
+
+def coarser_box(fine: Box, factor: Sequence[int]) -> Box:
+    """The cells that hold a voxel of ``fine``."""
+    return Box(
+        start=[a // f for a, f in zip(fine.origin, factor, strict=True)],
+        end=[-(-b // f) for b, f in zip(fine.stop, factor, strict=True)],
+    )
+
+
+def pyramid_factor(voxel_size: tuple[float, float, float] | None) -> Zyx:
+    """Factors (z, y, x) of 1 or 2 that bring the voxels nearer to cubes: a thick axis waits until the others catch up."""
+    if voxel_size is None:
+        return 2, 2, 2
+    finest = min(voxel_size)
+    z, y, x = (1 if size >= 2 * finest else 2 for size in voxel_size)
+    return z, y, x

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
+from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.evaluate import EvaluateSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.config.infer import InferSettings
@@ -31,6 +32,9 @@ class Configuration(Settings):
     segment: SegmentSettings = Field(default=SegmentSettings(), description="Affinities to fragments.")
     merge: MergeSettings = Field(default=MergeSettings(), description="Fragments to segments.")
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="Segments against labels.")
+    downsample: DownsampleSettings = Field(
+        default=DownsampleSettings(), description="A tool: coarser scales for a layer that there is."
+    )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
     failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")
 

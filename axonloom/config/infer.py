@@ -31,6 +31,14 @@ class InferSettings(Settings):
         default="gaussian",
         description="Weights where windows overlap: gaussian and bump trust the middle of a window, constant is the mean.",
     )
+    views: Literal[1, 4, 8, 16] = Field(
+        default=1,
+        description="Sides from which the network looks at each window (test-time augmentation), at so many times the work: "
+        "4: mirrored along y and x; 8: also turned in the plane; 16: also mirrored along z.",
+    )
+    merge_views: Literal["mean", "min", "max"] = Field(
+        default="mean", description="What several views make of a voxel; min parts objects rather than join them."
+    )
     batch: PositiveInt = Field(
         default=1, description="Windows computed at once. On a CPU 1 is as fast as more; on a GPU as many as fit."
     )

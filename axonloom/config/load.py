@@ -25,6 +25,7 @@ PATH_KEYS = (
     "volumes.segmentation.path",
     "infer.checkpoint",
     "train.start_from",
+    "downsample.layer",
 )
 
 

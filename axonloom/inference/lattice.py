@@ -40,6 +40,9 @@ class WindowLattice:
     far_edge : {"reflect", "shift"}
         ``reflect`` keeps the stride to the end and lets the last window reach past it; ``shift`` moves the last window back
         so that it ends there, as PyTC does (its ``PAD_SIZE`` is the margin).
+    crop : bool
+        Only the middle of each window counts, as large as the stride, so that each voxel is seen by one window ("valid" cropping).
+        Windows then start half a rim before the volume, and ``margin`` and ``far_edge`` have no part.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class WindowLattice:
     stride: Zyx
     margin: Zyx = (0, 0, 0)
     far_edge: FarEdge = "reflect"
+    crop: bool = False
 
     def __post_init__(self) -> None:
         if min(self.volume_shape) < 1:
@@ -77,6 +81,8 @@ class WindowLattice:
 
     def _axis_starts(self, axis: int) -> tuple[int, ...]:
         window, stride, margin = self.window[axis], self.stride[axis], self.margin[axis]
+        if self.crop:
+            return tuple(i * stride - self._rim(axis) for i in range(-(-self.volume_shape[axis] // stride)))
         rest = max(0, self.volume_shape[axis] + 2 * margin - window)
         starts = [i * stride for i in range(1 + -(-rest // stride))]
         if self.far_edge == "shift":
@@ -95,20 +101,31 @@ class WindowLattice:
         """The window with this (z, y, x) number; it may reach beyond the volume."""
         return Box(start=[s[i] for s, i in zip(self.starts, index, strict=True)], size=self.window)
 
+    def _rim(self, axis: int) -> int:
+        """Voxels at the start of each window that do not count."""
+        return (self.window[axis] - self.stride[axis]) // 2 if self.crop else 0
+
+    def counted(self, window: Box) -> Box:
+        """The part of a window that counts."""
+        if not self.crop:
+            return window
+        return Box(start=[a + self._rim(axis) for axis, a in enumerate(window.origin)], size=self.stride)
+
     def _touching(self, axis: int, low: int, high: int) -> range:
-        """Numbers of the windows along ``axis`` that share a voxel with ``low <= voxel < high``."""
-        starts = self.starts[axis]
-        return range(bisect_right(starts, low - self.window[axis]), bisect_left(starts, high))
+        """Numbers of the windows along ``axis`` that count for a voxel of ``low <= voxel < high``."""
+        starts, rim = self.starts[axis], self._rim(axis)
+        size = self.stride[axis] if self.crop else self.window[axis]
+        return range(bisect_right(starts, low - rim - size), bisect_left(starts, high - rim))
 
     def indices_touching(self, core: Box) -> list[Zyx]:
-        """Numbers (z, y, x) of the windows that share a voxel with ``core``, in lattice order: z slowest, x fastest."""
+        """Numbers (z, y, x) of the windows that count for a voxel of ``core``, in lattice order: z slowest, x fastest."""
         if core.voxels == 0:
             return []
         zs, ys, xs = (self._touching(a, core.origin[a], core.stop[a]) for a in range(3))
         return [(z, y, x) for z in zs for y in ys for x in xs]
 
     def windows_touching(self, core: Box) -> list[Box]:
-        """The windows that share a voxel with ``core``, in lattice order (z slowest, x fastest)."""
+        """The windows that count for a voxel of ``core``, in lattice order (z slowest, x fastest)."""
         return [self.window_at(i) for i in self.indices_touching(core)]
 
     def hull(self, core: Box) -> Box:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from axonloom.bad_input import BadInputError
 from axonloom.config.infer import InferSettings
+from axonloom.inference.views import Views
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.normalisation import Normalisation
 
@@ -82,6 +83,8 @@ class Predictor:
         Arithmetic of the network. ``tf32`` is a GPU's; results are float32 in any case.
     channels : int or None
         Channels of the output; None where the network alone knows.
+    views : Views or None
+        Sides from which the network looks at each window; None: one.
 
     Raises
     ------
@@ -99,6 +102,7 @@ class Predictor:
         device: str = "cpu",
         precision: Precision = "float32",
         channels: int | None = None,
+        views: Views | None = None,
     ) -> None:
         if batch < 1 or threads < 1:
             raise PredictionError(f"batch and threads are at least 1, not {batch} and {threads}")
@@ -122,6 +126,7 @@ class Predictor:
         self.threads = threads
         self.precision = precision
         self.channels = channels
+        self.views = views
 
     def normalised(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels of one window, (c, z, y, x) of the image's dtype, as the network takes them: float32 of that shape."""
@@ -160,8 +165,9 @@ class Predictor:
             torch.inference_mode(),
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
         ):
-            output = self.network(pixels.to(self.device))
-            evidence = self.activation(output.float()).float().cpu().numpy()
+            pixels = pixels.to(self.device)
+            found = self._evidence(pixels) if self.views is None else self.views.merged(self._evidence, pixels)
+            evidence = found.cpu().numpy()
         if evidence.ndim != 5 or (evidence.shape[0], *evidence.shape[2:]) != (self.batch, *windows.shape[2:]):
             raise PredictionError(
                 f"the network turns {windows.shape} into {evidence.shape}; it must keep the batch and the voxels "
@@ -170,6 +176,10 @@ class Predictor:
         if self.channels is not None and evidence.shape[1] != self.channels:
             raise PredictionError(f"the network gives {evidence.shape[1]} channels, {self.channels} were announced")
         return evidence
+
+
+    def _evidence(self, pixels: Tensor) -> Tensor:
+        return self.activation(self.network(pixels).float()).float()
 
 
 def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -196,6 +206,8 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dic
         "device": device,
         "precision": settings.precision,
         "torch": str(torch.__version__),
+        # Only where there are several, so that what one view made stays valid.
+        **({"views": settings.views, "merge_views": settings.merge_views} if settings.views > 1 else {}),
     }
 
 
@@ -212,10 +224,12 @@ def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Pre
             f"this prediction was begun with torch {parameters['torch']}, here is {torch.__version__}: install that version, "
             "or plan the inference anew"
         )
+    meaning = checkpoint.representation()
     return Predictor(
         checkpoint.build_network(),
         normalisation=checkpoint.normalisation,
-        activation=checkpoint.representation().activation,
+        activation=meaning.activation,
+        views=Views.of(parameters["views"], meaning.seen, parameters["merge_views"]) if "views" in parameters else None,
         batch=parameters["batch"],
         threads=parameters["threads"],
         device=parameters["device"],

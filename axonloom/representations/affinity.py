@@ -18,6 +18,7 @@ from torch.nn import functional
 from axonloom.geometry import Zyx
 from axonloom.representations.erosion import eroded
 from axonloom.representations.representation import RepresentationError
+from axonloom.turn import Seen, Turn
 
 NEAREST: tuple[Zyx, ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 DICE_SMOOTHING = 100.0  # voxels; PyTorch Connectomics' DiceLoss
@@ -167,6 +168,21 @@ class Affinity:
 
     def activation(self, logits: Tensor) -> Tensor:
         return torch.sigmoid(logits)
+
+    def seen(self, turn: Turn) -> tuple[Seen | None, ...]:
+        """An affinity belongs to an ordered pair of voxels. In the turned image the pair lies along other axes, so it stands in
+        another channel; where that runs against the offset, it stands at the pair's other end. A pair that lies along no channel's
+        offset is not seen.
+        """
+        return tuple(self._seen(offset, turn) for offset in self.offsets)
+
+    def _seen(self, offset: Zyx, turn: Turn) -> Seen | None:
+        turned = [-offset[a] if flip else offset[a] for a, flip in zip(turn.order, turn.flips, strict=True)]
+        for sign, shift in ((1, (0, 0, 0)), (-1, offset)):
+            there = cast(Zyx, tuple(sign * n for n in turned))
+            if there in self.offsets:
+                return Seen(self.offsets.index(there), shift)
+        return None
 
     def parameters(self) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from axonloom.bad_input import BadInputError
 from axonloom.geometry import Zyx
+from axonloom.turn import Seen, Turn
 
 
 class RepresentationError(BadInputError):
@@ -51,6 +52,10 @@ class Representation(Protocol):
 
     def activation(self, logits: Tensor) -> Tensor:
         """Logits to the numbers that are stored, 0..1."""
+        ...
+
+    def seen(self, turn: Turn) -> tuple[Seen | None, ...]:
+        """For each channel, where it is found in the evidence for an image that was turned so; None: nowhere."""
         ...
 
     def parameters(self) -> dict[str, Any]:

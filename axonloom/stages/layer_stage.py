@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from functools import cached_property
 
 from axonloom.assembly.segmentation_layer import SegmentationLayer
@@ -41,11 +39,7 @@ class LayerStage(Stage):
         """Forget what the ledger says of a layer that has been deleted or replaced since."""
         creation = self.layer.creation()
         if _noted_creation(self.plan) != creation:
-            if self.plan.ledger.folder.exists():
-                # Renamed first: removing may stop half-way, and what is left must not be taken for a ledger.
-                void = self.plan.folder / f"ledger.{uuid.uuid4().hex[:12]}.void"
-                self.plan.ledger.folder.rename(void)
-                shutil.rmtree(void)
+            self.plan.ledger.void()
             write_json(self.plan.folder / CREATION, {"format_version": FORMAT_VERSION, "creation": creation})
 
 

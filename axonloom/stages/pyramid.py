@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
-from axonloom.assembly.pyramid import downsample_labels
+from axonloom.assembly.pyramid import coarser_box, downsample, downsampled_shape, finer_box
 from axonloom.checksums import voxels_checksum
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
 from axonloom.stage import StagePlan
@@ -25,7 +25,7 @@ class PyramidStage(LayerStage):
     @classmethod
     def planned(cls, below: StagePlan, mip: int, factor: Zyx) -> StagePlan:
         """The plan for ``mip`` over the scale that ``below`` writes, coarser by ``factor`` (z, y, x)."""
-        shape = cast(Zyx, tuple(-(-n // f) for n, f in zip(below.grid.region.shape, factor, strict=True)))
+        shape = downsampled_shape(below.grid.region.shape, factor)
         return StagePlan(
             stage=cls.name,
             version=cls.version,
@@ -49,11 +49,7 @@ class PyramidStage(LayerStage):
 
     def process(self, block: Block) -> Mapping[str, Any]:
         factor = self.plan.parameters["factor"]
-        fine = Box(
-            start=[a * f for a, f in zip(block.core.origin, factor, strict=True)],
-            end=[b * f for b, f in zip(block.core.stop, factor, strict=True)],
-        ).clipped(self.below.box)
-        labels = downsample_labels(self.below.read(fine), tuple(factor))
+        labels = downsample(self.below.read(finer_box(block.core, factor, self.below.box)), factor, "mode")
         # Asked again, as late as can be: this process may have slept since the block began, and lost the layer meanwhile.
         self.permit()
         self.output.write(block.core, labels)
@@ -69,18 +65,5 @@ class PyramidStage(LayerStage):
         factor = self.plan.parameters["factor"]
         found: set[int] = set()
         for index in blocks:
-            fine = source.grid.block(index).core
-            coarse = Box(
-                start=[a // f for a, f in zip(fine.origin, factor, strict=True)],
-                end=[-(-b // f) for b, f in zip(fine.stop, factor, strict=True)],
-            )
-            found.update(self.plan.grid.blocks_touching(coarse))
+            found.update(self.plan.grid.blocks_touching(coarser_box(source.grid.block(index).core, factor)))
         return sorted(found)
-
-
-def pyramid_factor(voxel_size: tuple[float, float, float] | None) -> Zyx:
-    """Factors (z, y, x) of 1 or 2 that bring the voxels nearer to cubes: a thick axis waits until the others catch up."""
-    if voxel_size is None:
-        return 2, 2, 2
-    finest = min(voxel_size)
-    return cast(Zyx, tuple(1 if size >= 2 * finest else 2 for size in voxel_size))

@@ -23,6 +23,7 @@ STAGES: dict[str, str] = {
     "apply": "axonloom.stages.apply:ApplyStage",
     "segments": "axonloom.stages.segments:SegmentsStage",
     "pyramid": "axonloom.stages.pyramid:PyramidStage",
+    "downsample": "axonloom.stages.downsample:DownsampleStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 

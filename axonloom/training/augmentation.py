@@ -7,7 +7,6 @@ in the wrong order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import permutations
 from typing import cast
 
@@ -16,41 +15,13 @@ import numpy.typing as npt
 
 from axonloom.config.train import AugmentSettings
 from axonloom.geometry import Zyx
+from axonloom.turn import Turn
 
 ORDERS: dict[str, list[Zyx]] = {
     "none": [(0, 1, 2)],
     "xy": [(0, 1, 2), (0, 2, 1)],
     "all": cast(list[Zyx], list(permutations(range(3)))),
 }
-
-
-@dataclass(frozen=True)
-class Turn:
-    """An exchange of axes followed by mirroring.
-
-    Attributes
-    ----------
-    order : (int, int, int)
-        Axis i of the result is axis ``order[i]`` of the source.
-    flips : (bool, bool, bool)
-        Axes of the result that are mirrored.
-    """
-
-    order: Zyx = (0, 1, 2)
-    flips: tuple[bool, bool, bool] = (False, False, False)
-
-    def apply(self, array: np.ndarray) -> np.ndarray:
-        """A view of ``array`` ((c), z, y, x), turned."""
-        lead = array.ndim - 3
-        turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        return turned[(..., *(slice(None, None, -1) if flip else slice(None) for flip in self.flips))]
-
-    def source_shape(self, shape: Zyx) -> Zyx:
-        """The shape (z, y, x) that :meth:`apply` turns into ``shape``."""
-        source = [0, 0, 0]
-        for axis, size in zip(self.order, shape, strict=True):
-            source[axis] = size
-        return cast(Zyx, tuple(source))
 
 
 def random_turn(random: np.random.Generator, settings: AugmentSettings, isotropic: bool) -> Turn:

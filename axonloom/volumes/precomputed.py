@@ -244,6 +244,24 @@ def add_mip(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) 
     VolumeError
         Not a precomputed layer that can be written, or a factor that makes nothing coarser.
     """
+    present = scale_above(volume, factor, chunk=chunk)
+    if present is not None:
+        return present
+    assert isinstance(volume, PrecomputedVolume)
+    info = read_info(volume.location)
+    info["scales"].append(added_scale(volume.scale, tuple(factor), chunk))
+    commit_info(volume.location, info)
+    return PrecomputedVolume(precomputed_uri(volume.location, len(info["scales"]) - 1), version=volume.version)
+
+
+def scale_above(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) -> PrecomputedVolume | None:
+    """The scale that :func:`add_mip` would add, where the layer has it already.
+
+    Raises
+    ------
+    VolumeError
+        As there.
+    """
     if not isinstance(volume, PrecomputedVolume) or not volume.writable_by_blocks:
         raise VolumeError(
             f"{volume.uri} ({volume.format}) cannot take another scale: only precomputed layers that can be written"
@@ -261,9 +279,7 @@ def add_mip(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) 
                     f"{present['chunk_sizes']} (xyz), where {scale['size']} and {scale['chunk_sizes']} were asked for"
                 )
             return PrecomputedVolume(precomputed_uri(volume.location, mip), version=volume.version)
-    info["scales"].append(scale)
-    commit_info(volume.location, info)
-    return PrecomputedVolume(precomputed_uri(volume.location, len(info["scales"]) - 1), version=volume.version)
+    return None
 
 
 def _make_room(uri: str, location: str, overwrite: bool) -> None:

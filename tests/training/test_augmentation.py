@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from axonloom.config.train import AugmentSettings
 from axonloom.representations.affinity import Affinity, affinities
-from axonloom.training.augmentation import ORDERS, Turn, random_turn, vary_intensity
+from axonloom.training.augmentation import ORDERS, random_turn, vary_intensity
+from axonloom.turn import Turn
 
 turns = st.builds(Turn, st.sampled_from(ORDERS["all"]), st.tuples(st.booleans(), st.booleans(), st.booleans()))
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7))
