@@ -84,13 +84,14 @@ class Chain:
             raise ConfigurationError(
                 f"there is no network yet ({self.checkpoint}): run `axonloom train` first, or set infer.checkpoint"
             )
-        image = open_image(settings)
+        image, tissue = open_image(settings), self.configuration.volumes.tissue
         return InferStage.planned(
             volume_input(settings),
             image.shape,
+            volume_input(tissue) if tissue is not None else None,
             self.checkpoint,
             self.configuration.infer,
-            self.configuration.infer.blocks or self.configuration.blocks.shape,
+            self.configuration.blocks.shape,
             self.workspace,
         )
 

@@ -168,6 +168,8 @@ class Stage(ABC):
     bytes_read: ClassVar[float] = 0.0
     bytes_written: ClassVar[float] = 0.0
     memory: ClassVar[float] = 0.0
+    #: Processor cores that a block may use where there are fewer blocks than cores; changes no byte.
+    threads: int = 1
 
     @classmethod
     def memory_a_voxel(cls, plan: StagePlan) -> float:

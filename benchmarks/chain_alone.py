@@ -20,13 +20,21 @@ def make_chain(folder: Path, affinities: str, block: Zyx, shape: Zyx | None = No
     """A project in ``folder`` with given affinities, or the corner of them that has some shape; ``more`` are sections of its
     configuration.
     """
-    config = folder / "axonloom.yaml"
     given: dict[str, Any] = {"path": affinities}
     if shape is not None:
         given["region"] = {"start": [0, 0, 0], "stop": list(shape)}
     volumes = {"affinities": given, **more.pop("volumes", {})}
-    content = {"workspace": "work", "volumes": volumes, "blocks": {"shape": list(block)}}
-    config.write_text(yaml.safe_dump({**content, **more}))
+    return _chain(folder, {"volumes": volumes, "blocks": {"shape": list(block)}, **more})
+
+
+def make_images_chain(folder: Path, image: str, **more: Any) -> Chain:
+    """A project in ``folder`` with an image to predict."""
+    return _chain(folder, {"volumes": {"image": {"path": image}}, **more})
+
+
+def _chain(folder: Path, content: dict[str, Any]) -> Chain:
+    config = folder / "axonloom.yaml"
+    config.write_text(yaml.safe_dump({"workspace": "work", **content}))
     return Chain(load_configuration(config))
 
 

@@ -100,7 +100,9 @@ def main() -> None:
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
         found = cut_and_merged(labels, tuple(args.blocks), Path(folder))
-    print(f"{labels.size / 1e6:.1f} Mvox in blocks of {tuple(args.blocks)}, {time.perf_counter() - begin:.0f} s: {found}")
+    print(
+        f"{labels.size / 1e6:.1f} Mvox in blocks of {tuple(args.blocks)}, {time.perf_counter() - begin:.0f} s: {found}"
+    )
     print("each piece is one segment" if found.is_exact else "pieces and segments differ")
     raise SystemExit(not found.is_exact)
 

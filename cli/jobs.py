@@ -117,7 +117,6 @@ JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
 HELP = {
     "run": "Images (or affinities) to a segmentation: infer, segment, merge, and evaluate where there are labels.",
     "train": "Images and labels to a network. A stopped run goes on from its last checkpoint.",
-    "infer": "Images to affinities.",
     "segment": "Affinities to fragments and the contacts between them (or to segments of each block, by waterz or mutex watershed).",
     "merge": "Fragments to the segmentation: agglomerate (multicut, overlap), pool, apply.",
     "pool": "Fragments to the table of segment ids (the first half of merge).",

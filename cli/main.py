@@ -16,6 +16,7 @@ from cli.configuring import config_app, init
 from cli.demonstrating import demo
 from cli.deploying import deploy, down, up
 from cli.evaluating import evaluate
+from cli.inferring import infer
 from cli.informing import info
 from cli.jobs import add_jobs
 from cli.planning import plan
@@ -48,6 +49,7 @@ def version(
 app.command()(demo)
 app.command()(init)
 add_jobs(app)
+app.command()(infer)
 app.command()(evaluate)
 app.command()(status)
 app.command()(plan)

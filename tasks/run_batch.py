@@ -75,6 +75,7 @@ def run_batch(
     retries: int,
     failures: FailuresSettings,
     claim: str | None,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Run those of blocks ``first .. last`` of the stage whose plan lies in ``folder`` that the flow found to do.
 
@@ -84,6 +85,7 @@ def run_batch(
         What the flow found not done when it began; what was finished since is left out.
     failed_before : block -> how often it had failed by then
     claim : the claim of the flow on the stage; the batch stops when another run has it
+    threads : processor cores for each block, where there are fewer batches than cores
 
     Raises
     ------
@@ -92,6 +94,7 @@ def run_batch(
     """
     chosen = [b for low, high in to_do for b in range(low, high + 1)]
     opened = open_stage(Path(folder))
+    opened.threads = threads
     # A finished batch that is not in the cache comes here with nothing to do, and waits for no slot.
     with gpu_slot(opened.plan.parameters.get("device", "cpu") if chosen else "cpu"):
         report: BatchReport = run_blocks(

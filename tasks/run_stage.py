@@ -11,6 +11,7 @@ from typing import Any
 from prefect import get_run_logger
 
 from axonloom.block_sets import runs
+from axonloom.config.compute import ComputeSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.free_disk import require_room
 from axonloom.lease import holding
@@ -110,6 +111,7 @@ def _run(
         "retries": compute.retries,
         "failures": failures,
         "claim": claim,
+        "threads": _threads(compute, len(found.open)),
     }
     for batch in found.finished:
         run_batch(**common, **_of_batch(batch, [], state), return_state=True)
@@ -169,6 +171,11 @@ def _run_open(
         _leave(futures)
         raise
     return None
+
+
+def _threads(compute: ComputeSettings, open_batches: int) -> int:
+    """Cores for each block: the workers of this machine that would have no batch. A SLURM job has the cores of its profile."""
+    return 1 if compute.on == "slurm" else max(1, compute.workers // max(1, open_batches))
 
 
 def _leave(futures: list[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from axonloom.config.settings import Settings
 
@@ -27,9 +27,19 @@ class InferSettings(Settings):
         description="Voxels (z, y, x) from one window to the next, at most the window. Smaller is smoother and slower: time "
         "grows by 8 for half the stride. Default: half the window.",
     )
-    blending: Literal["gaussian", "bump", "constant"] = Field(
+    margin: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] = Field(
+        default=(0, 0, 0),
+        description="Voxels (z, y, x) of reflection around the volume, so that its border is not only seen by the faint rims of "
+        "windows.",
+    )
+    blending: Literal["gaussian", "bump", "constant", "crop"] = Field(
         default="gaussian",
-        description="Weights where windows overlap: gaussian and bump trust the middle of a window, constant is the mean.",
+        description="Weights where windows overlap: gaussian and bump trust the middle of a window, constant is the mean; crop "
+        "takes each voxel from the middle of one window, as large as the stride.",
+    )
+    skip_blank: bool = Field(
+        default=True,
+        description="Take 0 for windows whose voxels all have one grey value (padding, missing sections), without asking the network.",
     )
     views: Literal[1, 4, 8, 16] = Field(
         default=1,
@@ -53,11 +63,17 @@ class InferSettings(Settings):
         default="float32",
         description="Arithmetic of the network. tf32 and bfloat16 are faster on recent GPUs and slightly less exact.",
     )
+    pytc_compat: bool = Field(
+        default=False,
+        description="Give PyTorch Connectomics v1's own numbers, to repeat old results: the last window moved back to the edge, values "
+        "rounded down, and several views merged without regard to what an affinity belongs to (which is wrong).",
+    )
     blocks: Voxels | None = Field(
         default=None,
         description="Voxels (z, y, x) of a block of inference: larger than blocks.shape saves windows that neighbouring "
         "blocks both compute (64-voxel windows at stride 32: 1.95 times the work at 128, 1.20 at 512). Changes no voxel of "
-        "the result. About 24 bytes of memory a voxel for each worker. Default: blocks.shape.",
+        "the result. About 24 bytes of memory a voxel for each worker. Default: blocks.shape, doubled along some axes until at most "
+        "a quarter of the windows is computed twice.",
     )
 
     @model_validator(mode="after")

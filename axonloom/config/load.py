@@ -21,6 +21,7 @@ PATH_KEYS = (
     "volumes.image.path",
     "volumes.labels.path",
     "volumes.affinities.path",
+    "volumes.tissue.path",
     "volumes.mask.path",
     "volumes.segmentation.path",
     "infer.checkpoint",

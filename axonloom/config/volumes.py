@@ -94,6 +94,11 @@ class VolumesSettings(Settings):
         default=None,
         description="Predicted affinities. Given: inference is skipped. Default: written in the workspace.",
     )
+    tissue: VolumeSettings | None = Field(
+        default=None,
+        description="Nonzero where there is tissue, in the shape of the image or coarser by whole factors (a mip). Inference "
+        "gives 0 elsewhere, and does not read blocks without. Default: everywhere.",
+    )
     mask: VolumeSettings | None = Field(
         default=None, description="Nonzero where to segment, in the shape of the affinities. Default: everywhere."
     )

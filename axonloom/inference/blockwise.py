@@ -10,7 +10,11 @@ or neighbour can change it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -35,29 +39,80 @@ def fixed_slots(indices: list[Zyx], batch: int) -> list[list[Zyx | None]]:
     return [[q[i] if i < len(q) else None for q in queues] for i in range(max(map(len, queues), default=0))]
 
 
+def is_blank(window: np.ndarray) -> bool:
+    """Whether all voxels of a window (c, z, y, x) have one value: padding, a missing section. Nothing is to be seen there."""
+    return bool((window == window[:, :1, :1, :1]).all())
+
+
 def window_outputs(
-    pixels: np.ndarray, read: Box, indices: list[Zyx], lattice: WindowLattice, predictor: Predictor
-) -> Iterator[tuple[Box, np.ndarray]]:
-    """Every window with its prediction, in lattice order; what a batch gives too early waits."""
-    waiting: dict[Zyx, np.ndarray] = {}
-    order = iter(indices)
-    due = next(order, None)
-    for batch in fixed_slots(indices, predictor.batch):
+    pixels: np.ndarray,
+    read: Box,
+    indices: list[Zyx],
+    lattice: WindowLattice,
+    predictor: Predictor,
+    *,
+    blank: Collection[Zyx] = (),
+    at_once: int = 1,
+) -> Iterator[tuple[Box, np.ndarray | None]]:
+    """Every window with its prediction, in lattice order; what a batch gives too early waits. None for ``blank`` windows.
+
+    ``at_once`` batches are predicted at the same time, while the caller works on what came before.
+    """
+
+    def predicted(batch: list[Zyx | None]) -> dict[Zyx, np.ndarray]:
         windows = np.zeros((predictor.batch, pixels.shape[0], *lattice.window), np.float32)
         for slot, index in enumerate(batch):
             if index is not None:
                 cut = lattice.window_at(index).slices_in(read)
                 windows[slot] = predictor.normalised(pixels[(slice(None), *cut)])
         outputs = predictor.predict(windows)
-        waiting.update((index, outputs[slot]) for slot, index in enumerate(batch) if index is not None)
-        while due is not None and due in waiting:
-            yield lattice.window_at(due), waiting.pop(due)
-            due = next(order, None)
+        return {index: outputs[slot] for slot, index in enumerate(batch) if index is not None}
+
+    waiting: dict[Zyx, np.ndarray | None] = dict.fromkeys(blank)
+    batches = iter(fixed_slots([index for index in indices if index not in waiting], predictor.batch))
+    with ThreadPoolExecutor(at_once, thread_name_prefix="windows") as threads:
+        ahead = deque(threads.submit(predicted, batch) for batch in islice(batches, at_once + 1))
+        try:
+            for due in indices:
+                while due not in waiting:
+                    waiting.update(ahead.popleft().result())
+                    ahead.extend(threads.submit(predicted, batch) for batch in islice(batches, 1))
+                yield lattice.window_at(due), waiting.pop(due)
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of a block.
+
+    Attributes
+    ----------
+    values : uint8 (c, z, y, x)
+        The blended value clipped to 0..1, times 255, rounded to the nearest (half to even).
+    windows : int
+        How many touch the block.
+    blank : int
+        How many of these show one value only, and were not predicted.
+    """
+
+    values: np.ndarray
+    windows: int
+    blank: int
 
 
 def predict_block(
-    image: Volume, core: Box, lattice: WindowLattice, predictor: Predictor, blending: Blending = "gaussian"
-) -> np.ndarray:
+    image: Volume,
+    core: Box,
+    lattice: WindowLattice,
+    predictor: Predictor,
+    blending: Blending = "gaussian",
+    *,
+    skip_blank: bool = False,
+    round_down: bool = False,
+    at_once: int = 1,
+) -> Prediction:
     """The prediction for one block.
 
     Parameters
@@ -72,18 +127,20 @@ def predict_block(
         Gives values that mean 0..1.
     blending : {"gaussian", "bump", "constant"}
         Weights where windows overlap.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 (c, z, y, x) of the core: the blended value clipped to 0..1, times 255, rounded to the nearest (half to even).
+    skip_blank : bool
+        Take 0 for windows that show one value only, instead of asking the network. Like the windows this is a matter of the
+        volume, so it is the same for all blocks. The predictor must know its channels.
+    round_down : bool
+        Round towards 0 instead of to the nearest, as PyTorch Connectomics does.
+    at_once : int
+        Batches that are predicted at the same time, each on the predictor's own number of threads. Changes no byte.
 
     Raises
     ------
     VolumeError
         The core reaches outside the image, or the network gave values that are not finite.
     ValueError
-        The lattice is of another shape.
+        The lattice is of another shape, or blank windows are to be skipped and the predictor does not know its channels.
     """
     if lattice.volume_shape != tuple(image.shape):
         raise ValueError(
@@ -91,23 +148,34 @@ def predict_block(
         )
     if core.voxels == 0 or not image.box.contains(core):
         raise VolumeError(f"{image.uri} holds {image.box} (zyx voxels); {core} is not a block of it")
+    if skip_blank and predictor.channels is None:
+        raise ValueError("to skip blank windows, the predictor must know how many channels it gives")
     read = lattice.hull(core)
     pixels = read_reflected(image, read)
+    indices = lattice.indices_touching(core)
+    blank = (
+        {i for i in indices if is_blank(pixels[(slice(None), *lattice.window_at(i).slices_in(read))])}
+        if skip_blank
+        else set[Zyx]()
+    )
     weights = blending_weights(blending, lattice.window)
     total: np.ndarray | None = None
+    if predictor.channels is not None:
+        total = np.zeros((predictor.channels, *core.shape), np.float32)
     weight = np.zeros(core.shape, np.float32)
-    for window, output in window_outputs(pixels, read, lattice.indices_touching(core), lattice, predictor):
-        shared = window.clipped(core)
+    for window, output in window_outputs(pixels, read, indices, lattice, predictor, blank=blank, at_once=at_once):
+        shared = lattice.counted(window).clipped(core)
         inner, target = shared.slices_in(window), shared.slices_in(core)
-        if total is None:
-            total = np.zeros((output.shape[0], *core.shape), np.float32)
-        total[(slice(None), *target)] += output[(slice(None), *inner)] * weights[inner]
+        if output is not None:
+            if total is None:
+                total = np.zeros((output.shape[0], *core.shape), np.float32)
+            total[(slice(None), *target)] += output[(slice(None), *inner)] * weights[inner]
         weight[target] += weights[inner]
     assert total is not None  # the core is not empty and the lattice covers the volume
-    return _as_uint8(total, weight, image, core)
+    return Prediction(_as_uint8(total, weight, image, core, round_down), len(indices), len(blank))
 
 
-def _as_uint8(total: np.ndarray, weight: np.ndarray, image: Volume, core: Box) -> np.ndarray:
+def _as_uint8(total: np.ndarray, weight: np.ndarray, image: Volume, core: Box, round_down: bool) -> np.ndarray:
     """The weighted mean as uint8, one channel at a time to spare memory."""
     result = np.empty(total.shape, np.uint8)
     for channel, values in enumerate(total):
@@ -119,5 +187,5 @@ def _as_uint8(total: np.ndarray, weight: np.ndarray, image: Volume, core: Box) -
             )
         np.clip(values, 0, 1, out=values)
         values *= np.float32(255)
-        result[channel] = np.rint(values, out=values)
+        result[channel] = values if round_down else np.rint(values, out=values)
     return result

@@ -16,16 +16,11 @@ from axonloom.config.infer import InferSettings
 from axonloom.inference.views import Views
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.normalisation import Normalisation
+from axonloom.representations.channels import ACTIVATIONS, Activation
+from axonloom.representations.representation import Representation
+from axonloom.turn import Seen
 
-Activation = Literal["sigmoid", "tanh", "softmax", "none"]
 Precision = Literal["float32", "tf32", "bfloat16"]
-
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": lambda logits: (torch.tanh(logits) + 1) / 2,
-    "softmax": lambda logits: torch.softmax(logits, dim=1),
-    "none": lambda logits: logits,
-}
 
 
 class PredictionError(BadInputError):
@@ -106,8 +101,8 @@ class Predictor:
     ) -> None:
         if batch < 1 or threads < 1:
             raise PredictionError(f"batch and threads are at least 1, not {batch} and {threads}")
-        if isinstance(activation, str) and activation not in _ACTIVATIONS:
-            raise PredictionError(f"activation is one of {', '.join(_ACTIVATIONS)}, not {activation!r}")
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise PredictionError(f"activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")
         if precision not in get_args(Precision):
             raise PredictionError(f"precision is one of {', '.join(get_args(Precision))}, not {precision!r}")
         self.device = torch.device(device)
@@ -121,7 +116,7 @@ class Predictor:
             network = network.eval().to(self.device)
         self.network = network
         self.normalisation = normalisation
-        self.activation = _ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
         self.batch = batch
         self.threads = threads
         self.precision = precision
@@ -177,7 +172,6 @@ class Predictor:
             raise PredictionError(f"the network gives {evidence.shape[1]} channels, {self.channels} were announced")
         return evidence
 
-
     def _evidence(self, pixels: Tensor) -> Tensor:
         return self.activation(self.network(pixels).float()).float()
 
@@ -201,14 +195,25 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dic
         "window": list(window),
         "stride": list(stride),
         "blending": settings.blending,
+        "skip_blank": settings.skip_blank and not settings.pytc_compat,
         "batch": settings.batch,
         "threads": settings.threads,
         "device": device,
         "precision": settings.precision,
         "torch": str(torch.__version__),
-        # Only where there are several, so that what one view made stays valid.
+        # Only where they are asked for, so that what was made without stays valid.
+        **({"margin": list(settings.margin)} if any(settings.margin) else {}),
+        **({"pytc_compat": True} if settings.pytc_compat else {}),
         **({"views": settings.views, "merge_views": settings.merge_views} if settings.views > 1 else {}),
     }
+
+
+def _views(parameters: Mapping[str, Any], meaning: Representation) -> Views | None:
+    if "views" not in parameters:
+        return None
+    stay = [Seen(channel) for channel in range(len(meaning.channels))]
+    seen = (lambda turn: stay) if parameters.get("pytc_compat") else meaning.seen
+    return Views.of(parameters["views"], seen, parameters["merge_views"])
 
 
 def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Predictor:
@@ -229,7 +234,7 @@ def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Pre
         checkpoint.build_network(),
         normalisation=checkpoint.normalisation,
         activation=meaning.activation,
-        views=Views.of(parameters["views"], meaning.seen, parameters["merge_views"]) if "views" in parameters else None,
+        views=_views(parameters, meaning),
         batch=parameters["batch"],
         threads=parameters["threads"],
         device=parameters["device"],

@@ -72,8 +72,9 @@ def representation(name: str, **parameters: Any) -> Representation:
         No such name (the nearest is given), or a parameter that it does not have.
     """
     from axonloom.representations.affinity import Affinity
+    from axonloom.representations.channels import Channels
 
-    known: dict[str, Callable[..., Representation]] = {"affinity": Affinity}
+    known: dict[str, Callable[..., Representation]] = {"affinity": Affinity, "channels": Channels}
     if name not in known:
         close = get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from axonloom.assembly.pyramid import coarser_box, downsampled_shape
 from axonloom.checksums import voxels_checksum
 from axonloom.config.infer import InferSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.inference.block_size import economical_block
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor, load_predictor, settings_that_matter
@@ -21,10 +23,13 @@ from axonloom.stages.inputs import open_volume_input
 from axonloom.stages.stage_volume import ensure_volume
 from axonloom.volumes import Volume, open_volume
 
+#: The name of the blending that takes each voxel from the middle of one window.
+CROP = "crop"
+
 
 class InferStage(Stage):
     name = "infer"
-    version = 1
+    version = 2
     voxels_per_second = 1e5
     bytes_read, bytes_written, memory = 1.5, 3.0, 24.0
 
@@ -33,22 +38,38 @@ class InferStage(Stage):
         cls,
         image: Mapping[str, Any],
         shape: Zyx,
+        tissue: Mapping[str, Any] | None,
         checkpoint: Path,
         settings: InferSettings,
         block: Zyx,
         workspace: Path,
     ) -> StagePlan:
-        """The plan for images of this shape (zyx) and the network in ``checkpoint``."""
+        """The plan for images of this shape (zyx) and the network in ``checkpoint``.
+
+        Blocks are those of the settings, else as many of ``block`` together as is economical.
+
+        Raises
+        ------
+        StageError
+            ``tissue`` is no coarser copy of the images.
+        """
         found = Checkpoint.open(checkpoint)
+        inputs = {
+            "image": image,
+            "checkpoint": {"kind": "checkpoint", "path": str(found.folder), "identity": found.identity()},
+        }
+        if tissue is not None:
+            coarser_by(open_volume_input(tissue, workspace).shape, shape)
+            inputs["tissue"] = tissue
+        parameters = settings_that_matter(settings, found)
         return StagePlan(
             stage=cls.name,
             version=cls.version,
-            parameters=settings_that_matter(settings, found),
-            inputs={
-                "image": image,
-                "checkpoint": {"kind": "checkpoint", "path": str(found.folder), "identity": found.identity()},
-            },
-            grid=BlockGrid(Box.of_shape(shape), block),
+            parameters=parameters,
+            inputs=inputs,
+            grid=BlockGrid(
+                Box.of_shape(shape), settings.blocks or economical_block(block, lattice_of(shape, parameters))
+            ),
             workspace=workspace,
         )
 
@@ -72,8 +93,23 @@ class InferStage(Stage):
 
     @cached_property
     def lattice(self) -> WindowLattice:
-        parameters = self.plan.parameters
-        return WindowLattice(self.image.shape, tuple(parameters["window"]), tuple(parameters["stride"]))
+        return lattice_of(self.plan.grid.region.shape, self.plan.parameters)
+
+    @cached_property
+    def tissue(self) -> Volume | None:
+        given = self.plan.inputs.get("tissue")
+        return open_volume_input(given, self.plan.workspace) if given is not None else None
+
+    def keep(self, core: Box) -> np.ndarray | None:
+        """Where there is tissue in a block (bool (z, y, x)); None where nobody said."""
+        if self.tissue is None:
+            return None
+        factor = coarser_by(self.tissue.shape, self.image.shape)
+        coarse = coarser_box(core, factor)
+        keep = self.tissue.read(coarse) != 0
+        for axis, f in enumerate(factor):
+            keep = np.repeat(keep, f, axis)
+        return keep[core.shifted([-a * f for a, f in zip(coarse.origin, factor, strict=True)]).slices]
 
     def prepare(self) -> None:
         grid = self.plan.grid
@@ -89,10 +125,55 @@ class InferStage(Stage):
         )
 
     def process(self, block: Block) -> Mapping[str, Any]:
-        found = predict_block(self.image, block.core, self.lattice, self.predictor, self.plan.parameters["blending"])
-        self.affinities.write(block.core, found)
+        parameters = self.plan.parameters
+        keep = self.keep(block.core)
+        if keep is not None and not keep.any():
+            # Chunks that are not written read as 0.
+            nothing = np.zeros((self.predictor.channels or 0, *block.core.shape), np.uint8)
+            return {"voxels_crc32": voxels_checksum(nothing), "without_tissue": True}
+        found = predict_block(
+            self.image,
+            block.core,
+            self.lattice,
+            self.predictor,
+            "constant" if parameters["blending"] == CROP else parameters["blending"],
+            skip_blank=parameters["skip_blank"],
+            round_down=parameters.get("pytc_compat", False),
+            at_once=self.threads,
+        )
+        values = found.values if keep is None else found.values * keep
+        self.affinities.write(block.core, values)
         self.affinities.sync(block.core)
-        return {"voxels_crc32": voxels_checksum(found)}
+        return {"voxels_crc32": voxels_checksum(values), "windows": found.windows, "blank_windows": found.blank}
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.affinities, block.core
+
+
+def lattice_of(shape: Zyx, parameters: Mapping[str, Any]) -> WindowLattice:
+    """The windows of an inference: anchored at the volume's origin, whatever its blocks."""
+    return WindowLattice(
+        shape,
+        tuple(parameters["window"]),
+        tuple(parameters["stride"]),
+        margin=tuple(parameters.get("margin", (0, 0, 0))),
+        far_edge="shift" if parameters.get("pytc_compat") else "reflect",
+        crop=parameters["blending"] == CROP,
+    )
+
+
+def coarser_by(coarse: Zyx, fine: Zyx) -> Zyx:
+    """Factors (z, y, x) by which a volume of shape ``coarse`` is a coarser copy of one of shape ``fine``; 1 where it is as fine.
+
+    Raises
+    ------
+    StageError
+        It is none.
+    """
+    z, y, x = (-(-n // m) for n, m in zip(fine, coarse, strict=True))
+    if downsampled_shape(fine, (z, y, x)) != tuple(coarse):
+        raise StageError(
+            f"volumes.tissue has {tuple(coarse)} voxels (zyx), the images have {tuple(fine)}: it must be a copy of them, or one that "
+            f"is coarser by whole factors, such as {downsampled_shape(fine, (2, 2, 2))}"
+        )
+    return z, y, x

@@ -19,9 +19,9 @@ from axonloom.geometry import Box, Zyx
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.representation import Representation
 from axonloom.training.augmentation import random_turn, vary_intensity
-from axonloom.turn import Turn
 from axonloom.training.errors import TrainingError
 from axonloom.training.labelled_volume import LabelledVolume, has_labels, is_isotropic
+from axonloom.turn import Turn
 from axonloom.volumes.volume import Volume
 
 TRAINING, VALIDATION = 0, 1  # streams of random numbers

@@ -249,7 +249,7 @@ def add_mip(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) 
         return present
     assert isinstance(volume, PrecomputedVolume)
     info = read_info(volume.location)
-    info["scales"].append(added_scale(volume.scale, tuple(factor), chunk))
+    info["scales"].append(added_scale(volume.scale, cast(Zyx, tuple(map(int, factor))), chunk))
     commit_info(volume.location, info)
     return PrecomputedVolume(precomputed_uri(volume.location, len(info["scales"]) - 1), version=volume.version)
 

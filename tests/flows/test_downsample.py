@@ -117,7 +117,7 @@ def test_killed_and_run_again(prefect_api, tmp_path):
     expected = mean_of(image, (1, 2, 2))
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), expected)
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=2").read(), mean_of(expected, (1, 2, 2)))
-    finished_lines = [line for line in plans[0].ledger.facts()]
+    finished_lines = list(plans[0].ledger.facts())
     assert len(finished_lines) == len(plans[0].grid)
 
 
@@ -151,9 +151,7 @@ def test_scales_of_others_are_not_overwritten(tmp_path, image):
     above = DownsampleStage.planned(DownsampleSettings(layer=f"{layer}?mip=1", mips=1), (8, 16, 32), tmp_path / "work")
     require_own_scales(above)
     run_all(above)
-    np.testing.assert_array_equal(
-        open_volume(f"{layer}?mip=2").read(), mean_of(mean_of(image, (2, 2, 2)), (2, 2, 2))
-    )
+    np.testing.assert_array_equal(open_volume(f"{layer}?mip=2").read(), mean_of(mean_of(image, (2, 2, 2)), (2, 2, 2)))
 
 
 def test_a_scale_that_was_deleted_is_made_anew(tmp_path, image):

@@ -37,7 +37,7 @@ def _one_thread():
 
 
 def whole(image: Volume, lattice: WindowLattice, predictor: Predictor, blending: Blending = "gaussian") -> np.ndarray:
-    return predict_block(image, image.box, lattice, predictor, blending)
+    return predict_block(image, image.box, lattice, predictor, blending).values
 
 
 def blocked(
@@ -53,7 +53,9 @@ def blocked(
     cores = [b.core for b in BlockGrid(image.box, block)]
     order = np.random.default_rng(seed).permutation(len(cores))
     with ThreadPoolExecutor(workers) as pool:
-        parts = pool.map(lambda i: (cores[i], predict_block(image, cores[i], lattice, predictor, blending)), order)
+        parts = pool.map(
+            lambda i: (cores[i], predict_block(image, cores[i], lattice, predictor, blending).values), order
+        )
         result: np.ndarray | None = None
         for core, part in parts:
             if result is None:
@@ -127,7 +129,7 @@ def test_a_window_has_its_place_in_the_batch_wherever_the_block_is() -> None:
     def remember(core: Box) -> dict[Box, np.ndarray]:
         read = lattice.hull(core)
         return {
-            window: output.copy()
+            window: np.array(output)
             for window, output in window_outputs(
                 read_reflected(image, read), read, lattice.indices_touching(core), lattice, predictor
             )
@@ -256,3 +258,73 @@ def test_blocked_equals_whole_on_real_images(shared: Path) -> None:
     expected = whole(image, lattice, predictor)
     for block in ((16, 32, 32), (24, 48, 35)):
         np.testing.assert_array_equal(blocked(image, lattice, predictor, block, workers=2), expected)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("stride", [(4, 8, 8), (5, 7, 16), (8, 16, 16)])
+def test_cropped_windows_leave_no_trace_of_blocks_either(block: Zyx, stride: Zyx) -> None:
+    image = ArrayVolume(noise(SHAPE))
+    lattice = WindowLattice(SHAPE, (8, 16, 16), stride, crop=True)
+    predictor = Predictor(small_network(), Normalisation())
+    found = whole(image, lattice, predictor, "constant")
+    np.testing.assert_array_equal(blocked(image, lattice, predictor, block, "constant"), found)
+
+
+def test_cropped_windows_give_each_voxel_from_the_middle_of_one() -> None:
+    """The output is the place in the window, so what is stored shows where it was taken from."""
+    lattice = WindowLattice((1, 1, 50), (1, 1, 16), (1, 1, 9), crop=True)
+    place = torch.arange(16.0).reshape(1, 1, 1, 1, 16)
+    found = whole(
+        ArrayVolume(noise((1, 1, 50))), lattice, Predictor(lambda x: place / 255, activation="none"), "constant"
+    )
+    assert found.ravel().tolist() == [3 + x % 9 for x in range(50)]
+
+
+def test_blank_windows_are_not_predicted_wherever_the_blocks_lie() -> None:
+    seen: list[np.ndarray] = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.numpy().copy())
+        return torch.sigmoid(x.repeat(1, 3, 1, 1, 1))
+
+    array = noise((13, 40, 44))
+    array[:, :, :30] = 7
+    image = ArrayVolume(array)
+    lattice = WindowLattice(image.shape, (8, 16, 16), (4, 8, 8))
+    predictor = Predictor(network, Normalisation(), channels=3)
+    found = predict_block(image, image.box, lattice, predictor, skip_blank=True)
+    assert 0 < found.blank < found.windows
+    assert len(seen) == found.windows - found.blank
+    assert all(window.min() < window.max() for window in seen)
+    assert not found.values[..., :16].any()
+    assert found.values[..., 30:].all()
+    for block in BLOCKS:
+        for each in BlockGrid(image.box, block):
+            part = predict_block(image, each.core, lattice, predictor, skip_blank=True)
+            np.testing.assert_array_equal(part.values, found.values[(slice(None), *each.core.slices)])
+    assert predict_block(image, image.box, lattice, predictor).blank == 0
+
+
+def test_batches_at_once_change_no_byte() -> None:
+    image = ArrayVolume(noise(SHAPE))
+    lattice = WindowLattice(SHAPE, (8, 16, 16), (4, 8, 8))
+    for batch in (1, 3):
+        predictor = Predictor(small_network(), Normalisation(), batch=batch)
+        expected = predict_block(image, image.box, lattice, predictor).values
+        for at_once in (2, 5):
+            found = predict_block(image, image.box, lattice, predictor, at_once=at_once)
+            np.testing.assert_array_equal(found.values, expected)
+
+
+def test_a_window_that_fails_ends_the_block_with_its_error() -> None:
+    count = iter(range(100))
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        if next(count) == 5:
+            raise RuntimeError("out of memory")
+        return x
+
+    image = ArrayVolume(noise(SHAPE))
+    lattice = WindowLattice(SHAPE, (8, 16, 16), (4, 8, 8))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predict_block(image, image.box, lattice, Predictor(network), at_once=2)

@@ -32,7 +32,7 @@ def test_result_is_that_of_pytc(shared: Path, case: str, blending: Blending, str
     stored = torch.load(oracle / "checkpoint_00003.pth.tar", weights_only=True)["state_dict"]
     network.load_state_dict({key.removeprefix("module."): value for key, value in stored.items()})
     lattice = WindowLattice(image.shape, (9, 33, 33), stride, margin, far_edge="shift")
-    found = predict_block(image, image.box, lattice, Predictor(network, Normalisation()), blending)
+    found = predict_block(image, image.box, lattice, Predictor(network, Normalisation()), blending).values
     # PyTC truncates to uint8, axonloom rounds: what is truncated can only be equal or one less.
     difference = found.astype(int) - expected
     assert set(np.unique(difference)) <= {0, 1}

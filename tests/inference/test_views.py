@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import torch
 
+from axonloom.geometry import Box
 from axonloom.inference.predictor import Predictor
 from axonloom.inference.views import VIEWS, Views
 from axonloom.phantom import Phantom
-from axonloom.geometry import Box
 from axonloom.representations.affinity import Affinity, affinities
 from axonloom.turn import Seen
 
@@ -38,9 +37,7 @@ def perfect(offsets):
 @pytest.mark.parametrize("offsets", [LONG[:3], LONG])
 def test_a_perfect_predictor_stays_perfect(labels, offsets, count, merge):
     meaning = Affinity(offsets)
-    predictor = Predictor(
-        perfect(offsets), activation="none", views=Views.of(count, meaning.seen, merge)
-    )
+    predictor = Predictor(perfect(offsets), activation="none", views=Views.of(count, meaning.seen, merge))
     found = predictor.predict(labels[None, None].astype(np.float32))[0]
     expected = affinities(labels, offsets).astype(np.float32)
     inside = np.ones(SHAPE, bool)
