@@ -7,6 +7,7 @@ nothing has run, and a flow can start in its middle.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,6 @@ from axonloom.stage import StageError, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
 from axonloom.stages.apply import ApplyStage
 from axonloom.stages.contingency import ContingencyStage
-from axonloom.stages.downsample import DownsampleStage
 from axonloom.stages.fragment import FragmentStage
 from axonloom.stages.graph import GraphStage
 from axonloom.stages.inputs import long_range_input, open_configured, open_image, stage_input, volume_input
@@ -35,6 +35,7 @@ from axonloom.stages.registry import STAGES
 from axonloom.stages.segments import SegmentsStage
 from axonloom.stages.stitch import StitchStage
 from axonloom.stages.waterz import WaterzStage
+from axonloom.tools import TOOLS, is_configured
 from axonloom.volumes import VolumeError
 from axonloom.workspace import placed
 
@@ -75,6 +76,7 @@ class Chain:
     @cached_property
     def infer(self) -> StagePlan:
         # Only here: planning a segmentation of given affinities should not wait for torch.
+        from axonloom.inference.predictor import require_grey_levels
         from axonloom.stages.infer import InferStage
 
         settings = self.configuration.volumes.image
@@ -85,6 +87,7 @@ class Chain:
                 f"there is no network yet ({self.checkpoint}): run `axonloom train` first, or set infer.checkpoint"
             )
         image, tissue = open_image(settings), self.configuration.volumes.tissue
+        require_grey_levels(self._network(), image.dtype, image.uri, self.configuration.infer)
         return InferStage.planned(
             volume_input(settings),
             image.shape,
@@ -94,6 +97,21 @@ class Chain:
             self.configuration.blocks.shape,
             self.workspace,
         )
+
+    def voxel_size_warning(self) -> str | None:
+        """A sentence where the images' voxels are far from those that the network was trained on."""
+        from axonloom.inference.predictor import voxel_size_warning
+
+        settings = self.configuration.volumes.image
+        if settings is None:
+            return None
+        image = open_image(settings)
+        return voxel_size_warning(self._network(), image.voxel_size, image.uri)
+
+    def _network(self) -> Any:
+        from axonloom.networks.foreign import open_checkpoint
+
+        return open_checkpoint(self.checkpoint, self.configuration.infer.model)
 
     @property
     def merging(self) -> Literal["agglomerate", "multicut", "overlap"]:
@@ -219,15 +237,14 @@ class Chain:
 
     @cached_property
     def tools(self) -> tuple[StagePlan, ...]:
-        """The stages of tools that are configured, and whose layer is there; they belong to no segmentation."""
-        given = self.configuration.downsample
-        if given.layer is None:
-            return ()
-        try:
-            return DownsampleStage.planned(given, self.configuration.blocks.shape, self.workspace)
-        except VolumeError:
-            # Perhaps the layer that this very chain will write.
-            return ()
+        """The stages of tools that are configured, and whose source is there; they belong to no segmentation."""
+        found: list[StagePlan] = []
+        for tool, planned in TOOLS.items():
+            if is_configured(tool, self.configuration):
+                # A source that is not there may be what another stage will write.
+                with suppress(VolumeError):
+                    found += planned(self.configuration)
+        return tuple(found)
 
     def all_stages(self) -> Iterator[StagePlan]:
         """Those of the segmentation, where one is configured, and those of tools."""

@@ -14,9 +14,10 @@ from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.reached_thresholds import require_reached_thresholds
 from axonloom.stage import StagePlan
-from axonloom.stages.downsample import DownsampleStage, require_own_scales
 from axonloom.stages.inputs import open_configured, open_image
 from axonloom.stages.layer_stage import current_state, require_own_layer
+from axonloom.stages.tool_stage import require_own_targets
+from axonloom.tools import TOOLS
 from cli.options import ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, run_flow
 from tasks.upstream import require_done
@@ -91,12 +92,13 @@ def _failed_stages(chain: Chain) -> Iterable[StagePlan]:
     return (plan for plan in chain.all_stages() if current_state(plan).failed)
 
 
-def _downsample_stages(chain: Chain) -> Iterable[StagePlan]:
-    plans = DownsampleStage.planned(
-        chain.configuration.downsample, chain.configuration.blocks.shape, chain.configuration.workspace
-    )
-    require_own_scales(plans)
-    return plans
+def _tool_stages(tool: str) -> Callable[[Chain], Iterable[StagePlan]]:
+    def stages(chain: Chain) -> Iterable[StagePlan]:
+        plans = TOOLS[tool](chain.configuration)
+        require_own_targets(plans)
+        return plans
+
+    return stages
 
 
 #: What a job needs is looked at with its stages, before a server starts: a refusal comes first.
@@ -111,7 +113,7 @@ JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
     "apply": ("apply", _apply_stages),
     "evaluate": ("evaluate", _evaluate_stages),
     "retry-failed": ("retry_failed", _failed_stages),
-    "downsample": ("downsample", _downsample_stages),
+    **{tool: (tool, _tool_stages(tool)) for tool in TOOLS},
 }
 
 HELP = {

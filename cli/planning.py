@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from axonloom.chain import Chain
+from axonloom.config.configuration import Configuration
 from axonloom.forecast import Forecast, forecast
 from axonloom.free_disk import readable
 from axonloom.stage import StagePlan
@@ -48,7 +49,38 @@ def plan(config: ConfigFile = None, overrides: Overrides = None, on: On = None, 
             "unknown" if ahead.seconds is None else duration(ahead.seconds),
         )
     console.print(table)
+    merging = _merging(configuration, [stage for stage, *_ in rows])
+    if merging is not None:
+        console.print(f"\n{merging}")
+    windows = _windows([stage for stage, *_ in rows])
+    if windows is not None:
+        console.print(f"\n{windows}" if merging is None else windows)
     _say_totals([ahead for _, ahead, _, _ in rows], sum(row[3] for row in rows))
+
+
+def _merging(configuration: Configuration, stages: list[StagePlan]) -> str | None:
+    """Whether the graph of the whole volume is merged at once or part by part, and why."""
+    levels = [stage for stage in stages if stage.stage == "agglomerate"]
+    if not levels:
+        return None
+    megavoxels = levels[-1].grid.region.voxels / 1e6
+    why = f"the volume has {megavoxels:.3g} megavoxels, and a part at most {configuration.merge.part:g} (merge.part)"
+    if len(levels) == 1:
+        return f"merging: the graph of the whole volume at once, for {why}"
+    return f"merging: {len(levels[0].grid)} parts on {len(levels)} levels, for {why}; the result is the same"
+
+
+def _windows(stages: list[StagePlan]) -> str | None:
+    """How many windows of the network are computed twice."""
+    infer = next((stage for stage in stages if stage.stage == "infer"), None)
+    if infer is None:
+        return None
+    from axonloom.stages.infer import lattice_of
+
+    lattice = lattice_of(infer.grid.region.shape, infer.parameters)
+    share = lattice.redundant_share(infer.grid)
+    shape = " x ".join(map(str, infer.grid.shape))
+    return f"inference: {len(lattice)} windows, computed {share:.2f} times in all, in blocks of {shape} (infer.blocks)"
 
 
 def _open_batches(stage: StagePlan, cut: Cut) -> int:

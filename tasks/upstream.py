@@ -23,6 +23,9 @@ JOB_OF_STAGE = {
     "segments": "apply",
     "pyramid": "apply",
     "downsample": "tools downsample",
+    "split": "tools split",
+    "predict": "tools predict",
+    "assemble": "tools join",
 }
 
 

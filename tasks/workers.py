@@ -14,7 +14,7 @@ from axonloom.stage import StagePlan
 from blocks.compute import Compute, Profile, resolved
 
 #: Stages that run on the GPU profile, where there is one.
-GPU_STAGES = frozenset({"infer"})
+GPU_STAGES = frozenset({"infer", "predict"})
 #: Folder of a workspace with the output of SLURM jobs, and the keys of the run.
 JOBS = "slurm"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from axonloom.config.block_files import JoinSettings, PredictSettings, SplitSettings
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
 from axonloom.config.downsample import DownsampleSettings
@@ -35,6 +36,12 @@ class Configuration(Settings):
     downsample: DownsampleSettings = Field(
         default=DownsampleSettings(), description="A tool: coarser scales for a layer that there is."
     )
+    split: SplitSettings = Field(default=SplitSettings(), description="A tool: a volume to overlapping files.")
+    predict: PredictSettings = Field(
+        default=PredictSettings(),
+        description="A tool: a network over a folder of files, each by itself; how, says infer.",
+    )
+    join: JoinSettings = Field(default=JoinSettings(), description="A tool: overlapping files to a volume.")
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
     failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from axonloom.config.model import ModelSettings
 from axonloom.config.settings import Settings
 
 Voxels = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -16,7 +17,13 @@ class InferSettings(Settings):
     """How a network is run over a volume. All but ``checkpoint`` and ``blocks`` change the result in its last bits or more."""
 
     checkpoint: Path | None = Field(
-        default=None, description="Checkpoint folder. Default: the best one that training left in the workspace."
+        default=None,
+        description="Checkpoint folder, or a TorchScript file (.pt) or exported program (.pt2), for which infer.model says the rest. "
+        "Default: the best one that training left in the workspace.",
+    )
+    model: ModelSettings | None = Field(
+        default=None,
+        description="What the checkpoint is, where it is a TorchScript file or an exported program from elsewhere.",
     )
     window: Voxels | None = Field(
         default=None,
@@ -26,6 +33,11 @@ class InferSettings(Settings):
         default=None,
         description="Voxels (z, y, x) from one window to the next, at most the window. Smaller is smoother and slower: time "
         "grows by 8 for half the stride. Default: half the window.",
+    )
+    grey_levels: tuple[float, float] | None = Field(
+        default=None,
+        description="Grey levels of the image that are black and white to a network trained on uint8; needed for images of another "
+        "type. Default: 0 and 255.",
     )
     margin: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt] = Field(
         default=(0, 0, 0),
@@ -83,4 +95,6 @@ class InferSettings(Settings):
                 f"infer.stride {self.stride} is larger than infer.window {self.window} and would leave gaps between windows; "
                 f"at most {self.window} works"
             )
+        if self.grey_levels and not self.grey_levels[0] < self.grey_levels[1]:
+            raise ValueError(f"infer.grey_levels are black and white, the second the larger, not {self.grey_levels}")
         return self

@@ -27,6 +27,12 @@ PATH_KEYS = (
     "infer.checkpoint",
     "train.start_from",
     "downsample.layer",
+    "split.source",
+    "split.target",
+    "predict.source",
+    "predict.target",
+    "join.source",
+    "join.target",
 )
 
 

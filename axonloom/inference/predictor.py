@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,7 @@ from axonloom.bad_input import BadInputError
 from axonloom.config.infer import InferSettings
 from axonloom.inference.views import Views
 from axonloom.networks.checkpoint import Checkpoint
+from axonloom.networks.foreign import ForeignCheckpoint
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.channels import ACTIVATIONS, Activation
 from axonloom.representations.representation import Representation
@@ -176,7 +177,7 @@ class Predictor:
         return self.activation(self.network(pixels).float()).float()
 
 
-def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dict[str, Any]:
+def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, Any]:
     """What decides the bytes of a prediction, beside the image and the checkpoint: plain JSON, for the fingerprint.
 
     Defaults are resolved here: the checkpoint's window, half of it as the stride, and the device that ``auto`` finds.
@@ -201,11 +202,64 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint) -> dic
         "device": device,
         "precision": settings.precision,
         "torch": str(torch.__version__),
+        **({"grey_levels": list(settings.grey_levels)} if settings.grey_levels else {}),
         # Only where they are asked for, so that what was made without stays valid.
         **({"margin": list(settings.margin)} if any(settings.margin) else {}),
         **({"pytc_compat": True} if settings.pytc_compat else {}),
         **({"views": settings.views, "merge_views": settings.merge_views} if settings.views > 1 else {}),
     }
+
+
+def require_grey_levels(
+    checkpoint: Checkpoint | ForeignCheckpoint, dtype: np.dtype, uri: str, settings: InferSettings
+) -> None:
+    """Raise PredictionError where the network would see other grey levels than it was trained on.
+
+    A network that was trained on uint8 has the whole range of uint8 as its black and white; others have grey levels of their
+    training images, which only an image of such a type can have.
+    """
+    on_uint8 = checkpoint.normalisation == Normalisation.of_dtype(np.uint8)
+    if settings.grey_levels is not None and not on_uint8:
+        raise PredictionError(
+            "infer.grey_levels is for networks that were trained on uint8; this one has grey levels of its own "
+            f"(mean {checkpoint.normalisation.mean:g}): leave it out"
+        )
+    if settings.grey_levels is None and on_uint8 and dtype != np.uint8:
+        raise PredictionError(
+            f"{uri} holds {dtype}, and the network was trained on uint8: say which grey levels are black and white, such as "
+            "infer.grey_levels=[0, 4095], or convert the image"
+        )
+    if dtype.kind in "ui" and checkpoint.normalisation.mean > np.iinfo(dtype).max:
+        raise PredictionError(
+            f"{uri} holds {dtype}, and the network was trained on grey levels around {checkpoint.normalisation.mean:g}: it needs "
+            "images of the type that it was trained on"
+        )
+
+
+def voxel_size_warning(
+    checkpoint: Checkpoint | ForeignCheckpoint, voxel_size: tuple[float, float, float] | None, uri: str
+) -> str | None:
+    """A sentence where the image's voxels are far from those the network was trained on (more than a quarter on an axis)."""
+    trained = checkpoint.description.voxel_size
+    if trained is None or voxel_size is None:
+        return None
+    if all(0.8 <= ours / theirs <= 1.25 for ours, theirs in zip(voxel_size, trained, strict=True)):
+        return None
+    return (
+        f"{uri} has voxels of {_nm(voxel_size)} nm, and the network was trained on {_nm(trained)} nm (z, y, x): expect worse results, or "
+        "resample the image"
+    )
+
+
+def _nm(size: tuple[float, float, float]) -> str:
+    return " x ".join(f"{n:g}" for n in size)
+
+
+def _normalisation(trained: Normalisation, grey_levels: Sequence[float] | None) -> Normalisation:
+    if grey_levels is None:
+        return trained
+    black, white = grey_levels
+    return Normalisation(mean=(black + white) / 2, std=(white - black) / 2)
 
 
 def _views(parameters: Mapping[str, Any], meaning: Representation) -> Views | None:
@@ -216,7 +270,7 @@ def _views(parameters: Mapping[str, Any], meaning: Representation) -> Views | No
     return Views.of(parameters["views"], seen, parameters["merge_views"])
 
 
-def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Predictor:
+def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mapping[str, Any]) -> Predictor:
     """The network of ``checkpoint``, run as :func:`settings_that_matter` wrote down.
 
     Raises
@@ -232,7 +286,7 @@ def load_predictor(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> Pre
     meaning = checkpoint.representation()
     return Predictor(
         checkpoint.build_network(),
-        normalisation=checkpoint.normalisation,
+        normalisation=_normalisation(checkpoint.normalisation, parameters.get("grey_levels")),
         activation=meaning.activation,
         views=_views(parameters, meaning),
         batch=parameters["batch"],

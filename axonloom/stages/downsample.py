@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -14,16 +14,20 @@ from axonloom.config.load import ConfigurationError
 from axonloom.config.volumes import VolumeSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
 from axonloom.measured import stage_folders
-from axonloom.stage import Stage, StageError, StagePlan
+from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input, volume_input
+from axonloom.stages.tool_stage import ToolStage
 from axonloom.volumes import Volume, open_volume
 from axonloom.volumes.precomputed import PrecomputedVolume, add_mip, scale_above
-from axonloom.volumes.precomputed_info import precomputed_uri, zyx
+from axonloom.volumes.precomputed_info import parse_precomputed, precomputed_uri, zyx
 from axonloom.volumes.tensorstore_io import is_remote
 from axonloom.workspace import placed, portable
 
+#: In the folder of a stage that has made its scale, or was about to.
+BEGUN = "begun"
 
-class DownsampleStage(Stage):
+
+class DownsampleStage(ToolStage):
     name = "downsample"
     version = 1
     voxels_per_second = 3e6
@@ -90,17 +94,53 @@ class DownsampleStage(Stage):
     def below(self) -> Volume:
         given = self.plan.inputs["below"]
         if given["kind"] == "stage":
-            return DownsampleStage(StagePlan.load(stage_folder(given, self.plan.workspace))).output
+            return DownsampleStage(self._planned_below()).output
         return open_volume_input(given, self.plan.workspace)
 
     @cached_property
     def output(self) -> Volume:
-        found = scale_above(self.below, self.plan.parameters["factor"])
+        found = self.present()
         if found is None:
             raise StageError(f"{self.below.uri} has lost the scale above it: run the job again, it will be made anew")
         return found
 
+    def present(self) -> PrecomputedVolume | None:
+        """The scale that this stage makes, where it is there; not where the one below is not."""
+        given = self.plan.inputs["below"]
+        if given["kind"] != "stage":
+            below: PrecomputedVolume | None = cast(PrecomputedVolume, self.below)
+        elif (stage_folder(given, self.plan.workspace) / PLAN).exists():
+            below = DownsampleStage(self._planned_below()).present()
+        else:
+            below = None
+        return scale_above(below, self.plan.parameters["factor"]) if below is not None else None
+
+    def _planned_below(self) -> StagePlan:
+        return StagePlan.load(stage_folder(self.plan.inputs["below"], self.plan.workspace))
+
+    @property
+    def lease(self) -> Path | None:
+        location = parse_precomputed(placed(self.plan.parameters["scales_of"], self.plan.workspace))[0]
+        return None if is_remote(location) else Path(location).with_name(f"{Path(location).name}.lease")
+
+    def target_is_gone(self) -> bool:
+        return self.present() is None
+
+    def require_own_target(self) -> None:
+        present = self.present()
+        if present is not None and not any(_role(plan) == _role(self.plan) for plan in self._known()):
+            raise StageError(
+                f"{present.uri} is there already and was not made from this workspace: name the coarsest scale there is, and "
+                "coarser ones are added to it"
+            )
+
+    def _known(self) -> Iterator[StagePlan]:
+        folders = stage_folders(self.plan.workspace)
+        return (StagePlan.load(folder) for folder in folders if (folder / BEGUN).exists())
+
     def prepare(self) -> None:
+        # First: what is there without this was made by others.
+        (self.plan.folder / BEGUN).touch()
         add_mip(self.below, self.plan.parameters["factor"])
 
     def process(self, block: Block) -> Mapping[str, Any]:
@@ -133,46 +173,6 @@ def _resolution(volume: PrecomputedVolume) -> tuple[float, float, float]:
     return z, y, x
 
 
-def require_own_scales(plans: Sequence[StagePlan]) -> None:
-    """Raise StageError where a scale is there already that this workspace did not make: it would be overwritten."""
-    if not plans:
-        return
-    known = {
-        (plan.parameters["scales_of"], plan.parameters["mip"])
-        for plan in map(StagePlan.load, stage_folders(plans[0].workspace))
-        if plan.stage == DownsampleStage.name
-    }
-    for plan, present in _present(plans):
-        if present is not None and (plan.parameters["scales_of"], plan.parameters["mip"]) not in known:
-            raise StageError(
-                f"{present.uri} is there already and was not made from this workspace: name the coarsest scale there is, and "
-                "coarser ones are added to it"
-            )
-
-
-def forget_lost_scales(plans: Sequence[StagePlan]) -> None:
-    """Void what the ledgers say of scales that were deleted since."""
-    for plan, present in _present(plans):
-        if present is None:
-            plan.ledger.void()
-
-
-def _present(plans: Sequence[StagePlan]) -> list[tuple[StagePlan, PrecomputedVolume | None]]:
-    """Each plan with the scale that it makes, where that is there."""
-    below = open_volume_input(plans[0].inputs["below"], plans[0].workspace) if plans else None
-    found: list[tuple[StagePlan, PrecomputedVolume | None]] = []
-    for plan in plans:
-        present = scale_above(below, plan.parameters["factor"]) if below is not None else None
-        found.append((plan, present))
-        below = present
-    return found
-
-
-def scales_lease(plan: StagePlan) -> Path | None:
-    """Who adds scales to the layer of ``plan`` holds this; None where it lies on another machine."""
-    given = open_volume_input(plan.inputs["below"], plan.workspace)
-    assert isinstance(given, PrecomputedVolume)
-    if is_remote(given.location):
-        return None
-    folder = Path(given.location)
-    return folder.with_name(f"{folder.name}.lease")
+def _role(plan: StagePlan) -> tuple[str, int]:
+    """Which scale of which layer a plan makes."""
+    return plan.parameters["scales_of"], plan.parameters["mip"]

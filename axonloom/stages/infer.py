@@ -12,12 +12,15 @@ import numpy as np
 from axonloom.assembly.pyramid import coarser_box, downsampled_shape
 from axonloom.checksums import voxels_checksum
 from axonloom.config.infer import InferSettings
+from axonloom.config.model import ModelSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.inference.blending import Blending
 from axonloom.inference.block_size import economical_block
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor, load_predictor, settings_that_matter
 from axonloom.networks.checkpoint import Checkpoint
+from axonloom.networks.foreign import ForeignCheckpoint, open_checkpoint
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
 from axonloom.stages.stage_volume import ensure_volume
@@ -53,11 +56,8 @@ class InferStage(Stage):
         StageError
             ``tissue`` is no coarser copy of the images.
         """
-        found = Checkpoint.open(checkpoint)
-        inputs = {
-            "image": image,
-            "checkpoint": {"kind": "checkpoint", "path": str(found.folder), "identity": found.identity()},
-        }
+        found = open_checkpoint(checkpoint, settings.model)
+        inputs = {"image": image, "checkpoint": checkpoint_input(found)}
         if tissue is not None:
             coarser_by(open_volume_input(tissue, workspace).shape, shape)
             inputs["tissue"] = tissue
@@ -83,13 +83,7 @@ class InferStage(Stage):
 
     @cached_property
     def predictor(self) -> Predictor:
-        given = self.plan.inputs["checkpoint"]
-        checkpoint = Checkpoint.open(Path(given["path"]))
-        if checkpoint.identity() != given["identity"]:
-            raise StageError(
-                f"{given['path']} is another network than when this inference was planned: run the job again"
-            )
-        return load_predictor(checkpoint, self.plan.parameters)
+        return planned_predictor(self.plan)
 
     @cached_property
     def lattice(self) -> WindowLattice:
@@ -136,7 +130,7 @@ class InferStage(Stage):
             block.core,
             self.lattice,
             self.predictor,
-            "constant" if parameters["blending"] == CROP else parameters["blending"],
+            blending_of(parameters),
             skip_blank=parameters["skip_blank"],
             round_down=parameters.get("pytc_compat", False),
             at_once=self.threads,
@@ -148,6 +142,39 @@ class InferStage(Stage):
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.affinities, block.core
+
+
+def checkpoint_input(checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, Any]:
+    """A network as a stage's input."""
+    given: dict[str, Any] = {
+        "kind": "checkpoint",
+        "path": str(checkpoint.folder),
+        "identity": checkpoint.identity(),
+    }
+    if isinstance(checkpoint, ForeignCheckpoint):
+        given["model"] = checkpoint.model.model_dump(mode="json")
+    return given
+
+
+def planned_predictor(plan: StagePlan) -> Predictor:
+    """The network of a plan, ready to run.
+
+    Raises
+    ------
+    StageError
+        What lies there is another network now.
+    """
+    given = plan.inputs["checkpoint"]
+    model = ModelSettings.model_validate(given["model"]) if "model" in given else None
+    checkpoint = open_checkpoint(Path(given["path"]), model)
+    if checkpoint.identity() != given["identity"]:
+        raise StageError(f"{given['path']} is another network than when this inference was planned: run the job again")
+    return load_predictor(checkpoint, plan.parameters)
+
+
+def blending_of(parameters: Mapping[str, Any]) -> Blending:
+    """How windows are weighted; where they are cropped, each voxel has one."""
+    return "constant" if parameters["blending"] == CROP else parameters["blending"]
 
 
 def lattice_of(shape: Zyx, parameters: Mapping[str, Any]) -> WindowLattice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from axonloom.config.volumes import AffinitySettings, VolumeSettings
 from axonloom.geometry import Box
 from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.volumes import CroppedVolume, Volume, VolumeError, open_affinities, open_volume
+from axonloom.volumes.block_files import BlockFiles
+from axonloom.volumes.identity import MOST_FILES, content_hash, files_hash
 from axonloom.volumes.long_range_affinities import open_long_range_affinities
 
 
@@ -91,6 +94,17 @@ def long_range_input(settings: AffinitySettings) -> dict[str, Any]:
     }
 
 
+def files_input(files: BlockFiles) -> dict[str, Any]:
+    """A folder of block files as a stage's input."""
+    boxes = [[file.name, list(file.box.origin), list(file.box.stop)] for file in files.files]
+    return {
+        "kind": "files",
+        "path": str(files.folder.absolute()),
+        "identity": {"boxes_sha256": content_hash([json.dumps(boxes).encode()]),
+                     "files_sha256": files_hash(files.folder, FILE_ENDINGS, MOST_FILES)},
+    }  # fmt: skip
+
+
 def _require_whole(path: str) -> None:
     """Refuse a volume of a stage (of any workspace) that is not finished: what is missing there would read as zeros."""
     folder = Path(path).parent
@@ -127,6 +141,8 @@ def stage_folder(given: Mapping[str, Any], workspace: Path) -> Path:
     return workspace / given["stage"]
 
 
+#: Names of block files end so.
+FILE_ENDINGS = (".tif", ".tiff", ".h5", ".hdf5", ".hdf")
 #: The volumes that stages keep in the workspace.
 VOLUME_OF_STAGE = {"infer": "affinities", "fragment": "fragments", "waterz": "fragments", "mutex": "fragments"}
 #: The kind of input that holds the affinities of all offsets.

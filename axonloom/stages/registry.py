@@ -24,6 +24,9 @@ STAGES: dict[str, str] = {
     "segments": "axonloom.stages.segments:SegmentsStage",
     "pyramid": "axonloom.stages.pyramid:PyramidStage",
     "downsample": "axonloom.stages.downsample:DownsampleStage",
+    "split": "axonloom.stages.split:SplitStage",
+    "predict": "axonloom.stages.predict:PredictStage",
+    "assemble": "axonloom.stages.join_files:JoinFilesStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 

@@ -16,7 +16,8 @@ from axonloom.alone import run_alone
 from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.stage import StageError
-from axonloom.stages.downsample import DownsampleStage, forget_lost_scales, require_own_scales
+from axonloom.stages.downsample import DownsampleStage
+from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets
 from axonloom.verify import verify_stage
 from axonloom.volumes import VolumeError, create_volume, open_volume
 from tests.flows.test_failures import axonloom, finished
@@ -147,9 +148,9 @@ def test_scales_of_others_are_not_overwritten(tmp_path, image):
     run_all(DownsampleStage.planned(DownsampleSettings(layer=layer, mips=1), (8, 16, 32), tmp_path / "theirs"))
     plans = DownsampleStage.planned(DownsampleSettings(layer=layer, mips=2), (8, 16, 32), tmp_path / "work")
     with pytest.raises(StageError, match=r"\?mip=1 is there already.*name the coarsest"):
-        require_own_scales(plans)
+        require_own_targets(plans)
     above = DownsampleStage.planned(DownsampleSettings(layer=f"{layer}?mip=1", mips=1), (8, 16, 32), tmp_path / "work")
-    require_own_scales(above)
+    require_own_targets(above)
     run_all(above)
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=2").read(), mean_of(mean_of(image, (2, 2, 2)), (2, 2, 2)))
 
@@ -164,8 +165,8 @@ def test_a_scale_that_was_deleted_is_made_anew(tmp_path, image):
         chunk.unlink()
     (tmp_path / "em" / "16_16_16").rmdir()
     (tmp_path / "em" / "info").write_bytes(info)
-    require_own_scales(plans)
-    forget_lost_scales(plans)
+    require_own_targets(plans)
+    forget_what_is_gone(plans)
     run_all(plans)
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), whole)
 

@@ -88,7 +88,7 @@ def test_real_prediction(fly_affinities, smoothing, absorbing):
     assert 50 < len(dendrogram) < len(whole.graph.fragments)
     wanted = {t: whole.segmentation("0.1", t) for t in ("0.2", "0.8")}
     assert 1 < wanted["0.2"].max() < wanted["0.8"].max()
-    for size in (32, 50):
+    for size in (32, 50, 64):
         blocked = segment(fly_affinities, (size, size, size), low, high, None, smoothing, size, absorbing)
         assert_same_graph(whole.graph, blocked.graph)
         again = agglomerate(blocked.graph.edges, "0.1")

@@ -1,0 +1,95 @@
+"""A network over a folder of files, each for itself: what users of per-block scripts have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from axonloom.checksums import voxels_checksum
+from axonloom.config.block_files import PredictSettings
+from axonloom.config.infer import InferSettings
+from axonloom.config.load import ConfigurationError
+from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.inference.blockwise import predict_block
+from axonloom.inference.predictor import Predictor, settings_that_matter
+from axonloom.networks.foreign import open_checkpoint
+from axonloom.stage import StageError, StagePlan
+from axonloom.stages.infer import blending_of, checkpoint_input, lattice_of, planned_predictor
+from axonloom.stages.inputs import files_input
+from axonloom.stages.tool_stage import FolderStage
+from axonloom.volumes.block_files import BlockFile, BlockFiles, write_block_file
+from axonloom.workspace import placed, portable
+
+
+class PredictStage(FolderStage):
+    """A block is a file; the grid counts files."""
+
+    name = "predict"
+    version = 1
+    voxels_per_second = 0.01
+    bytes_read, bytes_written, memory = 0.0, 0.0, 0.0
+
+    @classmethod
+    def planned(cls, settings: PredictSettings, infer: InferSettings, checkpoint: Path, workspace: Path) -> StagePlan:
+        """Raises ConfigurationError where source or target are not set, VolumeError for a source with missing files."""
+        if settings.source is None or settings.target is None:
+            raise ConfigurationError(
+                "predict.source and predict.target are not set: name two folders, as in `axonloom tools predict BLOCKS FOLDER`"
+            )
+        found = BlockFiles.open(Path(placed(str(settings.source), workspace)))
+        network = open_checkpoint(checkpoint, infer.model)
+        return StagePlan(
+            stage=cls.name,
+            version=cls.version,
+            parameters={
+                **settings_that_matter(infer, network),
+                "target": portable(str(settings.target), workspace),
+            },
+            inputs={"files": files_input(found), "checkpoint": checkpoint_input(network)},
+            grid=BlockGrid(Box.of_shape((len(found.files), 1, 1)), (1, 1, 1)),
+            workspace=workspace,
+        )
+
+    @cached_property
+    def source(self) -> BlockFiles:
+        return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
+
+    @cached_property
+    def target(self) -> BlockFiles:
+        source = self.source
+        return BlockFiles(
+            folder=Path(placed(self.plan.parameters["target"], self.plan.workspace)),
+            shape=source.shape,
+            files=tuple(BlockFile(f"{Path(f.name).stem}.h5", f.box, f.core) for f in source.files),
+            voxel_size=source.voxel_size,
+            offset=source.offset,
+            made_from=self.plan.fingerprint,
+        )
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        return planned_predictor(self.plan)
+
+    def prepare(self) -> None:
+        if self.target.folder.resolve() == self.source.folder.resolve():
+            raise StageError(f"predict.target is predict.source ({self.source.folder}): name another folder")
+        super().prepare()
+
+    def process(self, block: Block) -> Mapping[str, Any]:
+        parameters = self.plan.parameters
+        image = self.source.volume(self.source.files[block.index])
+        found = predict_block(
+            image,
+            image.box,
+            lattice_of(image.shape, parameters),
+            self.predictor,
+            blending_of(parameters),
+            skip_blank=parameters["skip_blank"],
+            round_down=parameters.get("pytc_compat", False),
+            at_once=self.threads,
+        )
+        file = self.target.files[block.index]
+        write_block_file(self.target.folder / file.name, found.values, voxel_size=image.voxel_size, offset=image.offset)
+        return {"voxels_crc32": voxels_checksum(found.values), "windows": found.windows, "blank_windows": found.blank}

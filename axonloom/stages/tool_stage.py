@@ -1,0 +1,80 @@
+"""What the stages of tools share: their target was named by the user, so it may be somebody else's, or gone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from axonloom.geometry import Block, Box
+from axonloom.stage import Stage, StagePlan
+from axonloom.stages.registry import stage_class
+from axonloom.volumes import Volume
+from axonloom.volumes.block_files import BlockFiles
+
+
+class ToolStage(Stage):
+    """A stage that writes where the user said."""
+
+    @property
+    @abstractmethod
+    def lease(self) -> Path | None:
+        """Who writes the target holds this; None where it lies on another machine."""
+
+    @abstractmethod
+    def require_own_target(self) -> None:
+        """Raise a sentence where something lies that this stage did not make and would write over."""
+
+    @abstractmethod
+    def target_is_gone(self) -> bool:
+        """Whether there is nothing (any more) of what this stage writes."""
+
+
+class FolderStage(ToolStage):
+    """A stage that fills a folder with files, one a block."""
+
+    @cached_property
+    @abstractmethod
+    def target(self) -> BlockFiles:
+        """What the folder is to hold."""
+
+    @property
+    def lease(self) -> Path:
+        folder = self.target.folder
+        return folder.with_name(f"{folder.name}.lease")
+
+    def require_own_target(self) -> None:
+        self.target.require_ours()
+
+    def target_is_gone(self) -> bool:
+        folder = self.target.folder
+        return not folder.is_dir() or not any(folder.iterdir())
+
+    def prepare(self) -> None:
+        self.require_own_target()
+        self.target.write_index()
+
+    def stored(self, block: Block) -> tuple[Volume, Box]:
+        volume = self.target.volume(self.target.files[block.index])
+        return volume, volume.box
+
+
+def tool_stage(plan: StagePlan) -> ToolStage:
+    """The stage of a tool's plan, ready to be asked about its target."""
+    stage = stage_class(plan.stage)(plan)
+    assert isinstance(stage, ToolStage)
+    return stage
+
+
+def require_own_targets(plans: Sequence[StagePlan]) -> None:
+    """Ask every stage of a tool; see :meth:`ToolStage.require_own_target`."""
+    for plan in plans:
+        tool_stage(plan).require_own_target()
+
+
+def forget_what_is_gone(plans: Sequence[StagePlan]) -> None:
+    """Void the ledgers that speak of targets which were deleted since."""
+    for plan in plans:
+        if tool_stage(plan).target_is_gone():
+            plan.ledger.void()

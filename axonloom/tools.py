@@ -1,0 +1,48 @@
+"""What tools do, planned from a configuration: each has a section of its own, and stages as a segmentation has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from axonloom.config.configuration import Configuration
+from axonloom.stage import StagePlan
+from axonloom.stages.downsample import DownsampleStage
+from axonloom.stages.join_files import JoinFilesStage
+from axonloom.stages.split import SplitStage
+
+
+def _downsample(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return DownsampleStage.planned(configuration.downsample, configuration.blocks.shape, configuration.workspace)
+
+
+def _split(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return (SplitStage.planned(configuration.split, configuration.workspace),)
+
+
+def _predict(configuration: Configuration) -> tuple[StagePlan, ...]:
+    # Only here: torch takes seconds to import.
+    from axonloom.stages.predict import PredictStage
+
+    infer = configuration.infer
+    checkpoint = infer.checkpoint or configuration.workspace / "checkpoints" / "best"
+    return (PredictStage.planned(configuration.predict, infer, Path(checkpoint), configuration.workspace),)
+
+
+def _join(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return (JoinFilesStage.planned(configuration.join, configuration.blocks.shape, configuration.workspace),)
+
+
+#: Name -> its stages, in order.
+TOOLS: dict[str, Callable[[Configuration], tuple[StagePlan, ...]]] = {
+    "downsample": _downsample,
+    "split": _split,
+    "predict": _predict,
+    "join": _join,
+}
+
+
+def is_configured(tool: str, configuration: Configuration) -> bool:
+    """Whether the section of a tool says what to work on."""
+    section = getattr(configuration, tool)
+    return section.layer is not None if tool == "downsample" else None not in (section.source, section.target)

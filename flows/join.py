@@ -1,0 +1,23 @@
+"""A tool: overlapping files to a volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from axonloom.config.configuration import Configuration
+from axonloom.stages.join_files import JoinFilesStage
+from tasks.job import as_job
+from tasks.run_tool import run_tool
+
+
+@flow(name="join", flow_run_name="join {configuration.workspace.name}")
+@as_job
+def join(configuration: Configuration) -> dict[str, Any]:
+    """Put a folder of overlapping files together, blended or cropped."""
+    stages = run_tool("join", configuration)
+    for stage in stages:
+        assert isinstance(stage, JoinFilesStage)
+        stage.finish()
+    return {"volume": configuration.join.target}

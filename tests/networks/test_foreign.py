@@ -1,0 +1,89 @@
+"""Networks from elsewhere: the same prediction as by the network that they were made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from axonloom.alone import run_alone
+from axonloom.chain import Chain
+from axonloom.config.load import ConfigurationError, load_configuration
+from axonloom.inference.blockwise import predict_block
+from axonloom.inference.lattice import WindowLattice
+from axonloom.inference.predictor import Predictor
+from axonloom.networks.checkpoint import CheckpointError
+from axonloom.networks.normalisation import Normalisation
+from axonloom.volumes import create_volume, open_volume
+from tests.inference.arrays import ArrayVolume, small_network
+
+SHAPE, WINDOW = (20, 40, 44), (8, 16, 16)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 256, SHAPE, dtype=np.uint8)
+
+
+def saved(folder: Path, ending: str) -> Path:
+    network, example = small_network().eval(), torch.zeros(1, 1, *WINDOW)
+    path = folder / f"net{ending}"
+    if ending == ".pt2":
+        torch.export.save(torch.export.export(network, (example,)), path)
+    else:
+        torch.jit.save(torch.jit.trace(network, example), path)
+    return path
+
+
+def chain(folder: Path, image: np.ndarray, checkpoint: Path, **model: object) -> Chain:
+    if not (folder / "em.zarr").exists():
+        made = create_volume(str(folder / "em.zarr"), shape=SHAPE, dtype=np.uint8, chunk=(8, 16, 16))
+        made.write(made.box, image)
+    given = {
+        "workspace": str(folder / "work"), "volumes.image.path": str(folder / "em.zarr"), "infer.checkpoint": str(checkpoint),
+        "infer.device": "cpu", "infer.blocks": [8, 16, 32], **{f"infer.model.{key}": value for key, value in model.items()},
+    }  # fmt: skip
+    return Chain(load_configuration(None, [f"{key}={json.dumps(value)}" for key, value in given.items()]))
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pt2"])
+def test_a_program_predicts_what_its_network_does(tmp_path, image, ending):
+    planned = chain(tmp_path, image, saved(tmp_path, ending), window=list(WINDOW)).infer
+    report = run_alone(planned)
+    assert not report.failed, report.failed
+    found = open_volume(str(planned.folder / "affinities.zarr")).read()
+    lattice = WindowLattice(SHAPE, WINDOW, (4, 8, 8))
+    direct = predict_block(
+        ArrayVolume(image), ArrayVolume(image).box, lattice, Predictor(small_network(), Normalisation())
+    )
+    assert np.abs(found.astype(int) - direct.values).max() <= 1
+    assert found.std() > 10
+
+
+def test_what_is_said_of_it_counts(tmp_path, image):
+    path = saved(tmp_path, ".pt")
+    plain = chain(tmp_path, image, path, window=list(WINDOW)).infer
+    other = chain(tmp_path, image, path, window=list(WINDOW), mean=100.0).infer
+    assert plain.fingerprint != other.fingerprint
+    named = chain(tmp_path, image, path, window=list(WINDOW), activation="none").infer
+    assert named.fingerprint not in (plain.fingerprint, other.fingerprint)
+
+
+def test_what_cannot_be_used_is_said(tmp_path, image):
+    path = saved(tmp_path, ".pt")
+    with pytest.raises(CheckpointError, match=r"set infer\.model"):
+        chain(tmp_path, image, path).infer  # noqa: B018
+    (tmp_path / "bad.pt").write_bytes(path.read_bytes()[:1000])
+    broken = chain(tmp_path, image, tmp_path / "bad.pt", window=list(WINDOW)).infer
+    with pytest.raises(CheckpointError, match="cannot be loaded as a network"):
+        run_alone(broken)
+    (tmp_path / "net.pth.tar").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="--pytc-config"):
+        chain(tmp_path, image, tmp_path / "net.pth.tar", window=list(WINDOW)).infer  # noqa: B018
+    with pytest.raises(ConfigurationError, match=r"infer\.model\.window"):
+        chain(tmp_path, image, path, mean=3.0)
+    wrong = chain(tmp_path, image, path, window=list(WINDOW), offsets=[[1, 0, 0]]).infer
+    assert "gives 3 channels, 1 were announced" in next(iter(run_alone(wrong).failed.values()))
