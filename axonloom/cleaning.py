@@ -20,7 +20,7 @@ from axonloom.measured import DELETED, stage_folders
 from axonloom.stage import StageError, StagePlan, lease_of
 from axonloom.stage_status import running_blocks
 from axonloom.stages.registry import STAGES
-from axonloom.workspace import workspace_id
+from axonloom.workspace import placed, workspace_id
 
 #: Where Prefect keeps results of finished batches, below the workspace.
 CACHE = "cache"
@@ -192,9 +192,19 @@ def _cached(workspace: Path, prefix: str) -> Iterator[Deletion]:
 def _named(configuration: Configuration) -> Iterator[Path]:
     """The places on this machine that a configuration reads."""
     volumes = configuration.volumes
-    for settings in (volumes.image, volumes.labels, volumes.affinities, volumes.mask):
+    for settings in (volumes.image, volumes.labels, volumes.affinities, volumes.tissue, volumes.mask):
         if settings is not None:
             yield Path(settings.path.rpartition("://")[2]).resolve()
+    tools = (
+        configuration.split.source,
+        configuration.predict.source,
+        configuration.join.source,
+        configuration.downsample.layer,
+    )
+    for source in tools:
+        if source is not None:
+            location = placed(str(source), configuration.workspace).rpartition("://")[2].partition("?")[0]
+            yield Path(location).resolve()
     for checkpoint in (configuration.infer.checkpoint, configuration.train.start_from):
         if checkpoint is not None:
             yield Path(checkpoint).resolve()

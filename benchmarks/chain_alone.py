@@ -40,18 +40,19 @@ def _chain(folder: Path, content: dict[str, Any]) -> Chain:
 
 def import_stages(chain: Chain) -> None:
     """Import what the stages need, so that it is not counted with them."""
-    for plan in _plans(chain):
+    for plan in planned_stages(chain):
         stage_class(plan.stage)
 
 
 def run_stages(chain: Chain) -> Iterator[StagePlan]:
     """Run stage after stage; each is given out when it is done."""
-    for plan in _plans(chain):
+    for plan in planned_stages(chain):
         report = run_alone(plan)
         if report.failed:
             raise RuntimeError(next(iter(report.failed.values())))
         yield plan
 
 
-def _plans(chain: Chain) -> list[StagePlan]:
+def planned_stages(chain: Chain) -> list[StagePlan]:
+    """The stages from affinities on, in order."""
     return [plan for plan in chain.stages() if plan.stage != "infer"]

@@ -6,6 +6,9 @@ For each size, affinities of a phantom with mistakes are written block by block,
 runs every stage from them to the written segmentation, on one thread and without a flow, after a tiny volume has loaded its kernels. CPU seconds and peak
 memory (above what it held before) are those of the stages alone. The exponents are the slopes of the best straight lines on
 logarithmic axes: 1 where a cost grows as the voxels do, 0 where it does not grow.
+
+A shared machine changes its speed within minutes, and the largest size takes many. So every 64 blocks a small piece of work is timed,
+always the same, and ``at_one_speed`` counts CPU seconds in units of it: that is what is drawn, and what the exponents are of.
 """
 
 from __future__ import annotations
@@ -15,20 +18,25 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from axonloom.alone import run_alone
 from axonloom.geometry import BlockGrid, Box, Zyx
 from axonloom.phantom import Phantom
+from axonloom.segmentation.fragments import block_fragments
 from axonloom.volumes import create_volume
-from benchmarks.chain_alone import make_chain, run_stages
+from benchmarks.chain_alone import make_chain, planned_stages, run_stages
 from benchmarks.resources import Measured
 
 #: Of the volume on which kernels are loaded; two blocks, so that faces are joined too.
 WARM: Zyx = (32, 32, 64)
+#: Blocks of a stage between two looks at how fast the machine is.
+BLOCKS_BETWEEN = 64
 
 
 def write_phantom(folder: Path, shape: Zyx, block: Zyx) -> None:
@@ -53,20 +61,48 @@ def run_here(folder: Path, affinities: str, shape: Zyx, block: Zyx) -> dict[str,
         for _ in run_stages(make_chain(Path(name), "affinities.zarr", (32, 32, 32))):
             pass
     stages: dict[str, dict[str, float]] = {}
-    running = run_stages(make_chain(folder, affinities, block, shape))
-    while True:
-        with Measured() as measured:
-            plan = next(running, None)
-        if plan is None:
-            break
-        found = stages.setdefault(plan.stage, {"cpu_s": 0.0, "peak_bytes": 0})
-        found["cpu_s"] = round(found["cpu_s"] + measured.cpu_s, 3)
-        found["peak_bytes"] = max(found["peak_bytes"], measured.peak_bytes)
+    reference = Reference()
+    chain = make_chain(folder, affinities, block, shape)
+    for plan in planned_stages(chain):
+        found = stages.setdefault(plan.stage, {"cpu_s": 0.0, "at_one_speed": 0.0, "peak_bytes": 0})
+        before = reference.seconds()
+        for first in range(0, len(plan.grid), BLOCKS_BETWEEN):
+            with Measured() as measured:
+                report = run_alone(plan, range(first, min(first + BLOCKS_BETWEEN, len(plan.grid))))
+            if report.failed:
+                raise RuntimeError(next(iter(report.failed.values())))
+            after = reference.seconds()
+            found["cpu_s"] += measured.cpu_s
+            found["at_one_speed"] += measured.cpu_s / ((before + after) / 2)
+            found["peak_bytes"] = max(found["peak_bytes"], measured.peak_bytes)
+            before = after
     return {
-        "cpu_s": round(sum(s["cpu_s"] for s in stages.values()), 3),
+        **{name: round(sum(s[name] for s in stages.values()), 3) for name in ("cpu_s", "at_one_speed")},
         "peak_bytes": max(s["peak_bytes"] for s in stages.values()),
-        "stages": stages,
+        "stages": {
+            stage: {name: round(value, 3) if name != "peak_bytes" else value for name, value in found.items()}
+            for stage, found in stages.items()
+        },
     }
+
+
+class Reference:
+    """The same small piece of work again and again: how fast the machine is just now."""
+
+    def __init__(self) -> None:
+        shape = (48, 96, 96)
+        self._box = Box.of_shape(shape)
+        self._affinities = Phantom(seed=3, shape=shape).degraded_affinities(self._box)
+        self.seconds()
+
+    def seconds(self) -> float:
+        """CPU seconds that it takes, the median of five."""
+        taken = []
+        for _ in range(5):
+            begin = time.process_time()
+            block_fragments(self._affinities, self._box, self._box, self._box.shape, 13, 252, absorb=50)
+            taken.append(time.process_time() - begin)
+        return sorted(taken)[2]
 
 
 def measure(size: str, block: int, affinities: Path | None, scratch: Path | None) -> dict[str, Any]:
@@ -93,11 +129,11 @@ def exponent(voxels: Sequence[float], cost: Sequence[float]) -> float:
 
 
 def exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Of CPU seconds, in all and by stage, and of peak memory."""
+    """Of CPU time at one speed, in all and by stage; of CPU seconds as they were; and of peak memory."""
     voxels = [row["voxels"] for row in rows]
-    found = {name: exponent(voxels, [row[name] for row in rows]) for name in ("cpu_s", "peak_bytes")}
+    found = {name: exponent(voxels, [row[name] for row in rows]) for name in ("at_one_speed", "cpu_s", "peak_bytes")}
     for stage in rows[0]["stages"]:
-        found[f"cpu_s {stage}"] = exponent(voxels, [row["stages"][stage]["cpu_s"] for row in rows])
+        found[stage] = exponent(voxels, [row["stages"][stage]["at_one_speed"] for row in rows])
     return {name: round(value, 3) for name, value in found.items()}
 
 
@@ -108,14 +144,17 @@ def plot(rows: Sequence[Mapping[str, Any]], slopes: Mapping[str, float], path: P
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    time, memory = figure.subplots(1, 2)
+    cost, memory = figure.subplots(1, 2)
     megavoxels = [row["voxels"] / 1e6 for row in rows]
-    time.plot(megavoxels, [row["cpu_s"] for row in rows], "ko-", label=f"all ({slopes['cpu_s']:.2f})")
+    # In seconds again, at the speed that the machine had over all sizes.
+    speed = sum(row["cpu_s"] for row in rows) / sum(row["at_one_speed"] for row in rows)
+    whole = [row["at_one_speed"] * speed for row in rows]
+    cost.plot(megavoxels, whole, "ko-", label=f"all ({slopes['at_one_speed']:.2f})")
     for stage in rows[0]["stages"]:
-        seconds = [row["stages"][stage]["cpu_s"] for row in rows]
-        time.plot(megavoxels, seconds, ".-", label=f"{stage} ({slopes[f'cpu_s {stage}']:.2f})")
+        seconds = [row["stages"][stage]["at_one_speed"] * speed for row in rows]
+        cost.plot(megavoxels, seconds, ".-", label=f"{stage} ({slopes[stage]:.2f})")
     memory.plot(megavoxels, [row["peak_bytes"] / 2**20 for row in rows], "ko-", label=f"{slopes['peak_bytes']:.2f}")
-    for axes, label in ((time, "CPU seconds"), (memory, "peak memory above the start, MiB")):
+    for axes, label in ((cost, "CPU seconds at one speed"), (memory, "peak memory above the start, MiB")):
         axes.set(xscale="log", yscale="log", xlabel="Mvox", ylabel=label)
         axes.grid(True, which="both", alpha=0.3)
         axes.legend(title="exponent", fontsize=8)
@@ -149,6 +188,7 @@ def main() -> None:
             megavoxels = row["voxels"] / 1e6
             print(
                 f"{size:>14}  {megavoxels:8.1f} Mvox  {row['cpu_s']:8.1f} CPU s  {megavoxels / row['cpu_s']:6.2f} Mvox / CPU s  "
+                f"{row['at_one_speed'] / megavoxels:6.2f} at one speed a Mvox  "
                 f"{row['peak_bytes'] / 2**20:7.0f} MiB",
                 flush=True,
             )

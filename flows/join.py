@@ -7,7 +7,6 @@ from typing import Any
 from prefect import flow
 
 from axonloom.config.configuration import Configuration
-from axonloom.stages.join_files import JoinFilesStage
 from tasks.job import as_job
 from tasks.run_tool import run_tool
 
@@ -16,8 +15,5 @@ from tasks.run_tool import run_tool
 @as_job
 def join(configuration: Configuration) -> dict[str, Any]:
     """Put a folder of overlapping files together, blended or cropped."""
-    stages = run_tool("join", configuration)
-    for stage in stages:
-        assert isinstance(stage, JoinFilesStage)
-        stage.finish()
+    run_tool("join", configuration)
     return {"volume": configuration.join.target}

@@ -35,4 +35,5 @@ def run_tool(tool: str, configuration: Configuration) -> list[ToolStage]:
         workers = held.enter_context(Workers(configuration.compute))
         for plan in plans:
             run_stage(plan, workers, configuration.failures)
+            tool_stage(plan).finish()
     return [tool_stage(plan) for plan in plans]

@@ -14,6 +14,7 @@ from torch import nn
 from axonloom.config.model import ModelSettings
 from axonloom.networks.checkpoint import Checkpoint, CheckpointError, ModelDescription
 from axonloom.networks.normalisation import Normalisation
+from axonloom.representations.affinity import Affinity
 from axonloom.representations.representation import Representation, representation
 
 TORCHSCRIPT, EXPORTED = (".pt", ".ts", ".torchscript"), (".pt2",)
@@ -60,7 +61,7 @@ class ForeignCheckpoint:
         offsets = [list(offset) for offset in self.model.offsets]
         if self.model.activation == "sigmoid":
             return "affinity", {"offsets": offsets}
-        names = ["-".join(map(str, offset)) for offset in offsets]
+        names = list(Affinity(offsets).channels)
         return "channels", {"groups": [{"names": names, "offsets": offsets, "activation": self.model.activation}]}
 
     def identity(self) -> str:

@@ -161,6 +161,9 @@ def names(given: Any) -> Iterator[str]:
         for each in given:
             yield from names(each)
     elif str(given).endswith(".txt"):
-        yield from Path(given).read_text().split()
+        try:
+            yield from Path(given).read_text().split()
+        except OSError as error:
+            raise PytcError(f"{given}, a list of images, cannot be read ({error.strerror})") from None
     else:
         yield from str(given).split("@")

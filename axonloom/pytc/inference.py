@@ -98,6 +98,17 @@ def plan_inference(
 
 def _require_possible(configuration: PytcConfiguration) -> None:
     dataset, inference = configuration["DATASET"], configuration["INFERENCE"]
+    for name, value in (
+        ("MODEL.INPUT_SIZE", configuration["MODEL"]["INPUT_SIZE"]),
+        ("INFERENCE.STRIDE", inference["STRIDE"]),
+        ("INFERENCE.OUTPUT_SCALE", inference["OUTPUT_SCALE"]),
+        ("DATASET.PAD_SIZE", dataset["PAD_SIZE"]),
+        ("DATASET.DATA_SCALE", dataset["DATA_SCALE"]),
+    ):
+        if not isinstance(value, list) or len(value) != 3 or not all(isinstance(n, int | float) for n in value):
+            raise PytcError(f"{name} is {value!r}; it is three numbers (z, y, x)")
+    if not dataset["STD"] > 0:
+        raise PytcError(f"DATASET.STD is {dataset['STD']}; it is above 0")
     for name, is_wanted in (
         ("DATASET.DO_CHUNK_TITLE (tiles in JSON)", dataset["DO_CHUNK_TITLE"]),
         ("DATASET.DO_2D", dataset["DO_2D"]),
@@ -118,7 +129,7 @@ def _require_possible(configuration: PytcConfiguration) -> None:
 def _views(number: Any) -> int:
     if number is None:
         return 1
-    if number not in SUFFIXES:
+    if not isinstance(number, int) or number not in SUFFIXES:
         raise PytcError(f"INFERENCE.AUG_NUM is {number!r}; there are None, 4, 8 and 16")
     return int(number)
 

@@ -80,6 +80,7 @@ class DownsampleStage(ToolStage):
                         "scales_of": portable(precomputed_uri(base.location, base.mip), workspace),
                         "mip": base.mip + mip,
                         "factor": list(factor),
+                        "resolution": list(voxel_size),
                         "method": method,
                     },
                     inputs={"below": given},
@@ -128,7 +129,7 @@ class DownsampleStage(ToolStage):
 
     def require_own_target(self) -> None:
         present = self.present()
-        if present is not None and not any(_role(plan) == _role(self.plan) for plan in self._known()):
+        if present is not None and not any(_target(plan) == _target(self.plan) for plan in self._known()):
             raise StageError(
                 f"{present.uri} is there already and was not made from this workspace: name the coarsest scale there is, and "
                 "coarser ones are added to it"
@@ -141,6 +142,10 @@ class DownsampleStage(ToolStage):
     def prepare(self) -> None:
         # First: what is there without this was made by others.
         (self.plan.folder / BEGUN).touch()
+        # What is made in other ways goes into the same scale, and is not there any more.
+        for other in self._known():
+            if other.fingerprint != self.plan.fingerprint and _target(other) == _target(self.plan):
+                other.ledger.void()
         add_mip(self.below, self.plan.parameters["factor"])
 
     def process(self, block: Block) -> Mapping[str, Any]:
@@ -173,6 +178,7 @@ def _resolution(volume: PrecomputedVolume) -> tuple[float, float, float]:
     return z, y, x
 
 
-def _role(plan: StagePlan) -> tuple[str, int]:
-    """Which scale of which layer a plan makes."""
-    return plan.parameters["scales_of"], plan.parameters["mip"]
+def _target(plan: StagePlan) -> tuple[str, tuple[float, ...]]:
+    """Which scale a plan makes: of which layer, and how coarse."""
+    layer = parse_precomputed(placed(plan.parameters["scales_of"], plan.workspace))[0]
+    return layer, tuple(plan.parameters["resolution"])

@@ -59,7 +59,12 @@ class InferStage(Stage):
         found = open_checkpoint(checkpoint, settings.model)
         inputs = {"image": image, "checkpoint": checkpoint_input(found)}
         if tissue is not None:
-            coarser_by(open_volume_input(tissue, workspace).shape, shape)
+            found_tissue = open_volume_input(tissue, workspace)
+            if found_tissue.channels is not None:
+                raise StageError(
+                    f"volumes.tissue has {found_tissue.channels} channels: it is one value a voxel (z, y, x)"
+                )
+            coarser_by(found_tissue.shape, shape)
             inputs["tissue"] = tissue
         parameters = settings_that_matter(settings, found)
         return StagePlan(
@@ -133,7 +138,7 @@ class InferStage(Stage):
             blending_of(parameters),
             skip_blank=parameters["skip_blank"],
             round_down=parameters.get("pytc_compat", False),
-            at_once=self.threads,
+            at_once=batches_at_once(self),
         )
         values = found.values if keep is None else found.values * keep
         self.affinities.write(block.core, values)
@@ -170,6 +175,11 @@ def planned_predictor(plan: StagePlan) -> Predictor:
     if checkpoint.identity() != given["identity"]:
         raise StageError(f"{given['path']} is another network than when this inference was planned: run the job again")
     return load_predictor(checkpoint, plan.parameters)
+
+
+def batches_at_once(stage: Stage) -> int:
+    """On a CPU one a core that is to spare; a GPU has one batch, which is as large as fits."""
+    return stage.threads if stage.plan.parameters["device"] == "cpu" else 1
 
 
 def blending_of(parameters: Mapping[str, Any]) -> Blending:

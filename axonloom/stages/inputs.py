@@ -96,11 +96,15 @@ def long_range_input(settings: AffinitySettings) -> dict[str, Any]:
 
 def files_input(files: BlockFiles) -> dict[str, Any]:
     """A folder of block files as a stage's input."""
-    boxes = [[file.name, list(file.box.origin), list(file.box.stop)] for file in files.files]
+    layout = [
+        files.shape,
+        files.offset,
+        [[f.name, f.box.origin, f.box.stop, (f.core.origin, f.core.stop) if f.core else None] for f in files.files],
+    ]
     return {
         "kind": "files",
         "path": str(files.folder.absolute()),
-        "identity": {"boxes_sha256": content_hash([json.dumps(boxes).encode()]),
+        "identity": {"layout_sha256": content_hash([json.dumps(layout).encode()]),
                      "files_sha256": files_hash(files.folder, FILE_ENDINGS, MOST_FILES)},
     }  # fmt: skip
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from axonloom.assembly.joined_files import joined
 from axonloom.checksums import voxels_checksum
 from axonloom.config.block_files import JoinSettings
 from axonloom.config.load import ConfigurationError
-from axonloom.durable import write_json
+from axonloom.durable import sync_folder, write_json
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import ToolStage
 from axonloom.volumes import Volume, VolumeError, create_volume, open_volume
-from axonloom.volumes.block_files import BlockFiles
+from axonloom.volumes.block_files import BlockFile, BlockFiles
 from axonloom.volumes.export import export
 from axonloom.volumes.identity import file_identity
+from axonloom.volumes.precomputed_info import SCHEME
 from axonloom.volumes.record import FINGERPRINT
 from axonloom.workspace import placed, portable
 
@@ -51,6 +55,11 @@ class JoinFilesStage(ToolStage):
             raise ConfigurationError(
                 "join.source and join.target are not set: name a folder and a volume, as in `axonloom tools join FOLDER TARGET`"
             )
+        target = placed(settings.target, workspace)
+        if "://" in target.removeprefix(SCHEME):
+            raise StageError(f"join.target is {target}: a volume is joined on a file system of this machine")
+        if re.search(r"\.(h5|hdf5|hdf):", target, re.IGNORECASE):
+            raise StageError(f"join.target is {target}: name the file alone; its data set is called main")
         found = BlockFiles.open(Path(placed(str(settings.source), workspace)))
         opened = [found.volume(file) for file in found.files]
         kinds = {(str(volume.dtype), volume.channels) for volume in opened}
@@ -68,7 +77,7 @@ class JoinFilesStage(ToolStage):
             stage=cls.name,
             version=cls.version,
             parameters={
-                "target": portable(placed(settings.target, workspace), workspace),
+                "target": portable(target, workspace),
                 "how": settings.how,
                 "dtype": str(dtype),
                 "channels": channels,
@@ -83,73 +92,76 @@ class JoinFilesStage(ToolStage):
     def source(self) -> BlockFiles:
         return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
 
-    @cached_property
-    def pieces(self) -> list[Volume]:
-        return [self.source.volume(file) for file in self.source.files]
-
     @property
     def target(self) -> str:
         """What the user named."""
         return placed(self.plan.parameters["target"], self.plan.workspace)
 
     @property
-    def written(self) -> str:
-        """What blocks write into: that, or a volume in the workspace from which it is made."""
-        return str(self.plan.folder / "joined.zarr") if self.is_exported else self.target
-
-    @property
     def is_exported(self) -> bool:
+        """Whether the target is one file, which is made at the end from a volume in the workspace."""
         return self.target.lower().endswith(EXPORTED)
 
-    @cached_property
+    @property
+    def place(self) -> Path:
+        """Where the target lies."""
+        return Path(self.target.removeprefix(SCHEME).rstrip("/"))
+
+    @property
+    def building(self) -> Path:
+        """What blocks write into until all are done: in the workspace, or hidden beside the target."""
+        if self.is_exported:
+            return self.plan.folder / "joined.zarr"
+        return self.place.with_name(f".{self.plan.fingerprint[:16]}.{self.place.name}")
+
+    @property
     def output(self) -> Volume:
-        return open_volume(self.written)
+        place = self.building if self.building.exists() else self.place
+        return open_volume(f"{SCHEME if self.target.startswith(SCHEME) else ''}{place}")
 
     @property
     def lease(self) -> Path | None:
-        location = self.target.rpartition("://")[2] if self.target.startswith("precomputed://") else self.target
-        return None if "://" in location else Path(f"{location.rstrip('/')}.lease")
+        return self.place.with_name(f"{self.place.name}.lease")
 
     @property
     def export_note(self) -> Path:
         """Says which state of the target was written from here."""
         return self.plan.folder / "exported.json"
 
-    def is_up_to_date(self) -> bool:
-        """Whether the file that was made from ``joined.zarr`` is there, as it was written."""
-        path = Path(self.target)
-        return (
-            self.export_note.exists()
-            and path.exists()
-            and json.loads(self.export_note.read_text()) == file_identity(path)
-        )
+    def is_finished(self) -> bool:
+        """Whether the target is there, as it was made here."""
+        if not self.is_exported:
+            return made_from(self.target) == self.plan.fingerprint
+        note = self.export_note
+        return note.exists() and self.place.exists() and json.loads(note.read_text()) == file_identity(self.place)
 
     def finish(self) -> None:
-        """Write the file that the user named, once all blocks are done; nothing where blocks write there themselves."""
-        if self.is_exported and not self.is_up_to_date():
-            export(self.output, Path(self.target))
-            write_json(self.export_note, file_identity(Path(self.target)))
+        """Give the volume its name, or write the file, now that all blocks are done."""
+        self.require_own_target()
+        if self.is_exported and not self.is_finished():
+            # The note first: what has its name without it would be taken for somebody else's.
+            export(self.output, self.place, lambda made: write_json(self.export_note, file_identity(made)))
+        elif self.building.exists() and not self.is_exported:
+            self.building.rename(self.place)
+            sync_folder(self.place.parent)
 
     def require_own_target(self) -> None:
-        if self.is_exported:
-            if Path(self.target).exists() and not self.is_up_to_date():
-                raise StageError(f"{self.target} is there already: name another target, or move it away")
-            return
-        made = made_from(self.target)
-        if made is not None and made != self.plan.fingerprint:
+        is_there = self.place.exists() and not (self.place.is_dir() and not any(self.place.iterdir()))
+        if is_there and not self.is_finished():
             raise StageError(
                 f"{self.target} is there already and was made otherwise: name another target, or move it away"
             )
 
     def target_is_gone(self) -> bool:
-        return made_from(self.written) is None
+        return not self.building.exists() and (self.is_exported or not self.is_finished())
 
     def prepare(self) -> None:
         self.require_own_target()
         if self.target_is_gone():
+            prefix = SCHEME if self.target.startswith(SCHEME) else ""
             parameters, grid = self.plan.parameters, self.plan.grid
             create_volume(
-                self.written,
+                f"{prefix}{self.building}",
                 shape=grid.region.shape,
                 dtype=parameters["dtype"],
                 channels=parameters["channels"],
@@ -160,15 +172,20 @@ class JoinFilesStage(ToolStage):
             )
 
     def process(self, block: Block) -> Mapping[str, Any]:
+        # Opened for this block alone: there may be thousands, each with a cache of its own.
         pieces = (
-            (file.box, file.core, volume.read(file.box.clipped(block.core).shifted([-n for n in file.box.origin])))
-            for file, volume in zip(self.source.files, self.pieces, strict=True)
+            (file.box, file.core, self._part(file, file.box.clipped(block.core)))
+            for file in self.source.files
             if file.box.clipped(block.core).voxels
         )
         found = joined(pieces, block.core, self.plan.parameters["how"])
-        self.output.write(block.core, found)
-        self.output.sync(block.core)
+        output = self.output
+        output.write(block.core, found)
+        output.sync(block.core)
         return {"voxels_crc32": voxels_checksum(found)}
+
+    def _part(self, file: BlockFile, box: Box) -> np.ndarray:
+        return self.source.volume(file).read(box.shifted([-n for n in file.box.origin]))
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.output, block.core

@@ -13,10 +13,10 @@ from axonloom.config.infer import InferSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.inference.blockwise import predict_block
-from axonloom.inference.predictor import Predictor, settings_that_matter
+from axonloom.inference.predictor import Predictor, require_grey_levels, settings_that_matter
 from axonloom.networks.foreign import open_checkpoint
 from axonloom.stage import StageError, StagePlan
-from axonloom.stages.infer import blending_of, checkpoint_input, lattice_of, planned_predictor
+from axonloom.stages.infer import batches_at_once, blending_of, checkpoint_input, lattice_of, planned_predictor
 from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import FolderStage
 from axonloom.volumes.block_files import BlockFile, BlockFiles, write_block_file
@@ -40,6 +40,18 @@ class PredictStage(FolderStage):
             )
         found = BlockFiles.open(Path(placed(str(settings.source), workspace)))
         network = open_checkpoint(checkpoint, infer.model)
+        for file in found.files:
+            image = found.volume(file)
+            if image.channels is not None:
+                raise StageError(
+                    f"{image.uri} has {image.channels} channels: an image is one grey value a voxel (z, y, x)"
+                )
+            require_grey_levels(network, image.dtype, image.uri, infer)
+        stems = [Path(file.name).stem for file in found.files]
+        if len(set(stems)) < len(stems):
+            raise StageError(
+                f"two files in {found.folder} differ by their ending alone: each would get the same result"
+            )
         return StagePlan(
             stage=cls.name,
             version=cls.version,
@@ -88,7 +100,7 @@ class PredictStage(FolderStage):
             blending_of(parameters),
             skip_blank=parameters["skip_blank"],
             round_down=parameters.get("pytc_compat", False),
-            at_once=self.threads,
+            at_once=batches_at_once(self),
         )
         file = self.target.files[block.index]
         write_block_file(self.target.folder / file.name, found.values, voxel_size=image.voxel_size, offset=image.offset)

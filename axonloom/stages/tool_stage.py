@@ -30,6 +30,9 @@ class ToolStage(Stage):
     def target_is_gone(self) -> bool:
         """Whether there is nothing (any more) of what this stage writes."""
 
+    def finish(self) -> None:
+        """Make of what the blocks left what the user named, once all are done. Any number of times."""
+
 
 class FolderStage(ToolStage):
     """A stage that fills a folder with files, one a block."""

@@ -97,8 +97,11 @@ class BlockFiles:
             if content["format_version"] > FORMAT_VERSION:
                 raise VolumeError(f"{folder / INDEX} was written by a newer axonloom: install that version")
             files = tuple(
-                BlockFile(each["name"], Box(start=each["box"][0], end=each["box"][1]),
-                          Box(start=each["core"][0], end=each["core"][1]))
+                BlockFile(
+                    each["name"],
+                    Box(start=each["box"][0], end=each["box"][1]),
+                    Box(start=each["core"][0], end=each["core"][1]) if each["core"] else None,
+                )
                 for each in content["files"]
             )  # fmt: skip
             return cls(
@@ -147,7 +150,7 @@ class BlockFiles:
                     {
                         "name": file.name,
                         "box": [list(file.box.origin), list(file.box.stop)],
-                        "core": [list((file.core or file.box).origin), list((file.core or file.box).stop)],
+                        "core": [list(file.core.origin), list(file.core.stop)] if file.core else None,
                     }
                     for file in self.files
                 ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from axonloom.durable import sync_folder
@@ -15,8 +16,8 @@ from axonloom.volumes.volume import Volume
 STEP = 256
 
 
-def export(volume: Volume, path: Path) -> None:
-    """Copy ``volume`` to ``path`` (.tif, .h5), piece by piece."""
+def export(volume: Volume, path: Path, note: Callable[[Path], None]) -> None:
+    """Copy ``volume`` to ``path`` (.tif, .h5), piece by piece; ``note`` is handed the whole file before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     building = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
@@ -31,6 +32,7 @@ def export(volume: Volume, path: Path) -> None:
         for block in BlockGrid(volume.box, (STEP, STEP, STEP)):
             made.write(block.core, volume.read(block.core))
         made.sync(made.box)
+        note(building)
         os.replace(building, path)
         sync_folder(path.parent)
     finally:

@@ -249,13 +249,20 @@ def add_mip(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) 
         return present
     assert isinstance(volume, PrecomputedVolume)
     info = read_info(volume.location)
-    info["scales"].append(added_scale(volume.scale, cast(Zyx, tuple(map(int, factor))), chunk))
-    commit_info(volume.location, info)
-    return PrecomputedVolume(precomputed_uri(volume.location, len(info["scales"]) - 1), version=volume.version)
+    scale = added_scale(volume.scale, cast(Zyx, tuple(map(int, factor))), chunk)
+    listed = [mip for mip, each in enumerate(info["scales"]) if each["resolution"] == scale["resolution"]]
+    if not listed:
+        info["scales"].append(scale)
+        listed = [len(info["scales"]) - 1]
+        commit_info(volume.location, info)
+    elif not is_remote(volume.location):
+        # Listed, and its data are gone, or were never made.
+        (Path(volume.location) / info["scales"][listed[0]]["key"]).mkdir(parents=True, exist_ok=True)
+    return PrecomputedVolume(precomputed_uri(volume.location, listed[0]), version=volume.version)
 
 
 def scale_above(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) -> PrecomputedVolume | None:
-    """The scale that :func:`add_mip` would add, where the layer has it already.
+    """The scale that :func:`add_mip` would add, where the layer has it already, with data.
 
     Raises
     ------
@@ -278,6 +285,8 @@ def scale_above(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = No
                     f"{volume.uri} has a scale {present['key']} already, of size {present['size']} and chunks "
                     f"{present['chunk_sizes']} (xyz), where {scale['size']} and {scale['chunk_sizes']} were asked for"
                 )
+            if not is_remote(volume.location) and not (Path(volume.location) / present["key"]).is_dir():
+                return None
             return PrecomputedVolume(precomputed_uri(volume.location, mip), version=volume.version)
     return None
 

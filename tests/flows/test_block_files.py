@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,12 +19,12 @@ from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.geometry import Box
+from axonloom.inference.predictor import PredictionError
 from axonloom.networks.checkpoint import ModelDescription, write_checkpoint
 from axonloom.networks.normalisation import Normalisation
 from axonloom.networks.registry import build
 from axonloom.stage import StageError, StagePlan
-from axonloom.stages.join_files import JoinFilesStage
-from axonloom.stages.tool_stage import require_own_targets, tool_stage
+from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets, tool_stage
 from axonloom.tools import TOOLS
 from axonloom.verify import verify_stage
 from axonloom.volumes import VolumeError, create_volume, open_volume
@@ -61,9 +62,7 @@ def run(tool: str, folder: Path, **given: object) -> StagePlan:
     require_own_targets([plan])
     report = run_alone(plan)
     assert not report.failed, report.failed
-    stage = tool_stage(plan)
-    if isinstance(stage, JoinFilesStage):
-        stage.finish()
+    tool_stage(plan).finish()
     return plan
 
 
@@ -194,6 +193,51 @@ def test_folders_and_volumes_of_others_are_left_alone(tmp_path, image):
     np.testing.assert_array_equal(open_volume(source).read(), image)
 
 
+def test_half_a_volume_has_no_name_yet(tmp_path, image):
+    run(
+        "split",
+        tmp_path,
+        split__source=volume_of(tmp_path, image),
+        split__target=str(tmp_path / "b"),
+        split__block=[20] * 3,
+    )
+    joining = {"join__source": str(tmp_path / "b"), "join__target": str(tmp_path / "a.zarr")}
+    (plan,) = plans("join", tmp_path, **joining)
+    assert not run_alone(plan, range(5)).failed
+    assert not (tmp_path / "a.zarr").exists()
+    run("join", tmp_path, **joining)
+    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
+    assert len(list(plan.ledger.facts())) == len(plan.grid)
+    assert not [v for v in verify_stage(plan) if v.damage is not None or not v.compared]
+    # A result that was deleted is made again.
+    shutil.rmtree(tmp_path / "a.zarr")
+    forget_what_is_gone([plan])
+    run("join", tmp_path, **joining)
+    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
+
+
+@pytest.mark.parametrize("target", ["gs://bucket/a.zarr", "precomputed://gs://bucket/a", "a.h5:main"])
+def test_targets_that_blocks_cannot_share_are_refused(tmp_path, image, target):
+    run("split", tmp_path, split__source=volume_of(tmp_path, image), split__target=str(tmp_path / "b"))
+    with pytest.raises(StageError, match=r"join\.target is"):
+        plans("join", tmp_path, join__source=str(tmp_path / "b"), join__target=target)
+
+
+def test_images_that_a_network_does_not_know_are_refused(tmp_path, image):
+    checkpoint = str(small_checkpoint(tmp_path))
+    run(
+        "split", tmp_path, split__source=volume_of(tmp_path, image.astype(np.uint16)), split__target=str(tmp_path / "b")
+    )
+    with pytest.raises(PredictionError, match="holds uint16"):
+        plans(
+            "predict",
+            tmp_path,
+            predict__source=str(tmp_path / "b"),
+            predict__target=str(tmp_path / "p"),
+            infer__checkpoint=checkpoint,
+        )
+
+
 def test_labels_are_not_averaged(tmp_path):
     labels = np.random.default_rng(1).integers(0, 9, SHAPE).astype(np.uint32)
     run(
@@ -260,6 +304,7 @@ def test_predicted_file_by_file_is_the_whole_but_near_the_files_ends(tmp_path, i
     np.testing.assert_array_equal(blended[:, :16, :32, :32], whole[:, :16, :32, :32])
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 def test_from_the_command_line_killed_and_on(prefect_api, tmp_path):
     image = np.random.default_rng(9).integers(0, 256, (128, 256, 256), dtype=np.uint8)

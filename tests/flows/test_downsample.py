@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from itertools import product
@@ -97,6 +98,7 @@ def test_an_image_from_the_command_line(prefect_api, tmp_path, image):
     assert "missing" not in output
 
 
+@pytest.mark.slow
 @pytest.mark.flow
 def test_killed_and_run_again(prefect_api, tmp_path):
     image = np.random.default_rng(5).integers(0, 60000, (96, 256, 256), dtype=np.uint16)
@@ -169,6 +171,27 @@ def test_a_scale_that_was_deleted_is_made_anew(tmp_path, image):
     forget_what_is_gone(plans)
     run_all(plans)
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), whole)
+
+
+def test_another_method_takes_the_place_of_the_first(tmp_path, image):
+    layer = layer_of(tmp_path / "em", image)
+    for method in ("mean", "mode", "mean"):
+        plans = DownsampleStage.planned(
+            DownsampleSettings(layer=layer, mips=1, method=method), (8, 16, 32), tmp_path / "work"
+        )
+        require_own_targets(plans)
+        run_all(plans)
+    np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), mean_of(image, (2, 2, 2)))
+
+
+def test_a_scale_that_is_listed_without_data_is_made(tmp_path, image):
+    layer = layer_of(tmp_path / "em", image)
+    plans = DownsampleStage.planned(DownsampleSettings(layer=layer, mips=1), (8, 16, 32), tmp_path / "work")
+    run_all(plans)
+    shutil.rmtree(tmp_path / "em" / "16_16_16")
+    forget_what_is_gone(plans)
+    run_all(plans)
+    np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), mean_of(image, (2, 2, 2)))
 
 
 def test_a_lossy_image_is_made_and_says_that_there_is_nothing_to_compare(tmp_path):

@@ -59,19 +59,11 @@ def cases(shared: Path) -> list[dict]:
     return json.loads((shared / "oracle" / "pytc" / "inference_v1.json").read_text())["cases"]
 
 
-NAMES = [
-    "gaussian_noaug",
-    "bump_noaug",
-    "gaussian_mean4",
-    "gaussian_min8",
-    "gaussian_mean16",
-    "stride_uneven",
-    "scale",
-    "nounpad",
-]
+QUICK = ["gaussian_noaug", "gaussian_mean4", "nounpad"]
+LONG = ["bump_noaug", "gaussian_min8", "gaussian_mean16", "stride_uneven", "scale"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)])
 def test_compat_gives_its_own_numbers(shared, project, name):
     oracle = shared / "oracle" / "pytc"
     (case,) = (c for c in cases(shared) if c["name"] == name)
@@ -85,7 +77,7 @@ def test_compat_gives_its_own_numbers(shared, project, name):
 
 
 def test_every_case_is_tried(shared):
-    assert sorted(case["name"] for case in cases(shared)) == sorted(NAMES)
+    assert sorted(case["name"] for case in cases(shared)) == sorted([*QUICK, *LONG])
 
 
 def test_without_compat_blocks_leave_no_trace_and_views_are_right(shared, project):

@@ -17,7 +17,7 @@ def neurons(shared) -> np.ndarray:
     return volume.read(Box(start=(256, 380, 128), end=(321, 481, 257)))
 
 
-@pytest.mark.parametrize("blocks", [(32, 32, 32), (50, 64, 64), (64, 100, 128)])
+@pytest.mark.parametrize("blocks", [(50, 64, 64), pytest.param((32, 32, 32), marks=pytest.mark.slow)])
 def test_every_piece_of_a_neuron_is_one_segment_again(neurons, blocks, tmp_path):
     found = cut_and_merged(neurons, blocks, tmp_path)
     assert found.is_exact, found

@@ -26,7 +26,10 @@ def config(project, tmp_path):
 def test_nothing_is_touched_and_all_is_said(config, project):
     before = tree(config.parent), tree(project)
     content = json.loads(axonloom("plan", config, "--json").stdout)
-    assert axonloom("plan", config).returncode == 0
+    said = axonloom("plan", config)
+    assert said.returncode == 0
+    assert "merging: the graph of the whole volume at once, for the volume has" in said.stdout
+    assert "parts on 2 levels" in axonloom("plan", config, "--set", "merge.part=0.3").stdout
     assert (tree(config.parent), tree(project)) == before
     assert not config.with_suffix("").exists()
     first = content["stages"][0]
