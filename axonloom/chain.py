@@ -257,14 +257,14 @@ class Chain:
     def _affinities(self) -> dict[str, Any]:
         given = self.configuration.volumes.affinities
         if given is None:
-            channels = self._network().description.channels
+            infer, channels = self.infer, self._network().description.channels
             if channels != ("z", "y", "x"):
                 raise StageError(
                     f"the network of {self.checkpoint} predicts {', '.join(channels)}, and segmentation reads affinities of "
                     "nearest neighbours, z, y and x: run `axonloom infer`, and give what it made as volumes.affinities, with its "
                     "offsets"
                 )
-            return stage_input(self.infer)
+            return stage_input(infer)
         return long_range_input(given) if self.configuration.segment.method == "mutex" else volume_input(given)
 
     @cached_property

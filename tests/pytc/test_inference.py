@@ -82,11 +82,11 @@ def test_every_case_is_tried(shared):
 
 def test_without_compat_blocks_leave_no_trace_and_views_are_right(shared, project):
     checkpoint = shared / "oracle" / "pytc" / "checkpoint_00003.pth.tar"
-    more = ["INFERENCE.AUG_NUM", "8", "INFERENCE.OUTPUT_NAME", "a.h5"]
+    more = ["INFERENCE.AUG_NUM", "4", "INFERENCE.OUTPUT_NAME", "a.h5"]
     _, whole = result_of(project, checkpoint, more, compat=False, **{"infer.blocks": [64, 128, 128]})
     more[-1] = "b.h5"
-    path, blocked = result_of(project, checkpoint, more, compat=False, **{"infer.blocks": [16, 32, 48]})
-    assert path.name == "b_txy.h5"
+    path, blocked = result_of(project, checkpoint, more, compat=False, **{"infer.blocks": [20, 40, 80]})
+    assert path.name == "b_xy.h5"
     np.testing.assert_array_equal(whole, blocked)
     more[-1] = "c.h5"
     _, wrong = result_of(project, checkpoint, more, compat=True)
