@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,12 +77,28 @@ class ForeignCheckpoint:
         """The program on the CPU, in evaluation mode as it was saved."""
         try:
             if self.folder.suffix in EXPORTED:
-                return _Callable(torch.export.load(self.folder).module())
+                with _weights_only():
+                    return _Callable(torch.export.load(self.folder).module())
             return torch.jit.load(self.folder, map_location="cpu").eval()
         # Whatever their readers raise for a file that is damaged, or something else.
         except Exception as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise CheckpointError(f"{self.folder} cannot be loaded as a network: {reason}") from error
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """No pickled object is built from a file: reading an exported program would otherwise fall back to that, and run its code."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 class _Callable(nn.Module):

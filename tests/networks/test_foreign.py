@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,12 @@ import torch
 from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import ConfigurationError, load_configuration
+from axonloom.config.model import ModelSettings
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor
 from axonloom.networks.checkpoint import CheckpointError
+from axonloom.networks.foreign import ForeignCheckpoint
 from axonloom.networks.normalisation import Normalisation
 from axonloom.volumes import create_volume, open_volume
 from tests.inference.arrays import ArrayVolume, small_network
@@ -87,3 +92,33 @@ def test_what_cannot_be_used_is_said(tmp_path, image):
         chain(tmp_path, image, path, mean=3.0)
     wrong = chain(tmp_path, image, path, window=list(WINDOW), offsets=[[1, 0, 0]]).infer
     assert "gives 3 channels, 1 were announced" in next(iter(run_alone(wrong).failed.values()))
+
+
+class Harm:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_pickled_code_in_an_exported_program_is_not_run(tmp_path):
+    """Each pickled part in turn stands for an object that does something when it is read."""
+    path, harmed = saved(tmp_path, ".pt2"), tmp_path / "harmed"
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    pickled = [name for name, content in parts.items() if content[:4] == b"PK\x03\x04"]
+    assert pickled
+    buffer = io.BytesIO()
+    torch.save(Harm(harmed), buffer)
+    for name in pickled:
+        bad = tmp_path / "bad.pt2"
+        with zipfile.ZipFile(bad, "w", zipfile.ZIP_STORED) as archive:
+            for each, content in parts.items():
+                archive.writestr(each, buffer.getvalue() if each == name else content)
+        with pytest.raises(CheckpointError, match="cannot be loaded as a network"):
+            ForeignCheckpoint(bad, ModelSettings(window=WINDOW)).build_network()
+        assert not harmed.exists()
+        assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
