@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Zyx
+from axonloom.lazy import lazy
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
 from axonloom.stages.apply import ApplyStage
@@ -73,7 +73,7 @@ class Chain:
         """Whether the affinities are predicted here rather than given."""
         return self.configuration.volumes.affinities is None
 
-    @cached_property
+    @lazy
     def infer(self) -> StagePlan:
         # Only here: planning a segmentation of given affinities should not wait for torch.
         from axonloom.inference.predictor import require_grey_levels
@@ -134,7 +134,7 @@ class Chain:
         """From there to the lookup table; in order."""
         return *self.merged, self.pool
 
-    @cached_property
+    @lazy
     def fragment(self) -> StagePlan:
         """What each block writes its labels in: the stage of ``segment.method``."""
         volumes, method = self.configuration.volumes, self.configuration.segment.method
@@ -151,24 +151,24 @@ class Chain:
         stage = {"waterz": WaterzStage, "mutex": MutexStage}[method]
         return stage.planned(*given)
 
-    @cached_property
+    @lazy
     def overlap(self) -> StagePlan:
         return OverlapStage.planned(self.fragment)
 
-    @cached_property
+    @lazy
     def join(self) -> StagePlan:
         return JoinStage.planned(self.fragment)
 
-    @cached_property
+    @lazy
     def graph(self) -> StagePlan:
         return GraphStage.planned(self.fragment, self.join)
 
-    @cached_property
+    @lazy
     def agglomerate(self) -> tuple[StagePlan, ...]:
         """The levels of the agglomeration, finest first."""
         return AgglomerateStage.planned(self.fragment, self.join, self.configuration.merge)
 
-    @cached_property
+    @lazy
     def multicut(self) -> StagePlan:
         return MulticutStage.planned(self.graph, self.configuration.merge.multicut)
 
@@ -179,13 +179,13 @@ class Chain:
             return ()
         return (self.graph, self.multicut) if self.merging == "multicut" else self.agglomerate
 
-    @cached_property
+    @lazy
     def pool(self) -> StagePlan:
         if self.stitches:
             return StitchStage.planned(self.fragment, self.overlap, self.configuration.merge.overlap)
         return PoolStage.planned(self.fragment, self.join, self.merged[-1], self.configuration.merge)
 
-    @cached_property
+    @lazy
     def apply(self) -> StagePlan:
         folder = SegmentationLayer.at(self.layer).folder
         if any(folder.is_relative_to(self.workspace.absolute() / name) for name in STAGES):
@@ -194,7 +194,7 @@ class Chain:
             )
         return ApplyStage.planned(self.fragment, self.pool, self.layer, self.configuration.volumes.segmentation)
 
-    @cached_property
+    @lazy
     def pyramid(self) -> tuple[StagePlan, ...]:
         """The coarser scales, finest first; fewer than configured where a scale would be a single voxel."""
         plans: list[StagePlan] = []
@@ -211,7 +211,7 @@ class Chain:
             plans.append(below)
         return tuple(plans)
 
-    @cached_property
+    @lazy
     def segments(self) -> StagePlan:
         return SegmentsStage.planned(self.apply)
 
@@ -220,7 +220,7 @@ class Chain:
         """From the lookup table to the user's layer; in order."""
         return self.apply, *self.pyramid, self.segments
 
-    @cached_property
+    @lazy
     def contingency(self) -> StagePlan:
         labels = self.configuration.volumes.labels
         if labels is None:
@@ -235,7 +235,7 @@ class Chain:
         if self.configuration.volumes.labels is not None:
             yield self.contingency
 
-    @cached_property
+    @lazy
     def tools(self) -> tuple[StagePlan, ...]:
         """The stages of tools that are configured, and whose source is there; they belong to no segmentation."""
         found: list[StagePlan] = []
@@ -253,7 +253,7 @@ class Chain:
             yield from self.stages()
         yield from self.tools
 
-    @cached_property
+    @lazy
     def _affinities(self) -> dict[str, Any]:
         given = self.configuration.volumes.affinities
         if given is None:
@@ -267,12 +267,12 @@ class Chain:
             return stage_input(infer)
         return long_range_input(given) if self.configuration.segment.method == "mutex" else volume_input(given)
 
-    @cached_property
+    @lazy
     def _shape(self) -> Zyx:
         given = self.configuration.volumes.affinities
         return open_configured(given).shape if given is not None else self.infer.grid.region.shape
 
-    @cached_property
+    @lazy
     def _voxel_size(self) -> tuple[float, float, float] | None:
         volumes = self.configuration.volumes
         settings = volumes.affinities or volumes.image

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from axonloom.checksums import files_checksum
 from axonloom.config.failures import FailuresSettings
+from axonloom.freed_memory import keep_freed_memory
 from axonloom.geometry import Block
 from axonloom.ledger import LedgerWriter
 from axonloom.stage import Stage
@@ -136,6 +137,7 @@ def run_blocks(
     report = BatchReport()
     if not indices:
         return report
+    keep_freed_memory()
     first, last = min(indices), max(indices)
     state = stage.plan.ledger.read() if done is None else stage.plan.ledger.read_blocks(first, last)
     wanted = set(indices)

@@ -11,13 +11,13 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from axonloom.bad_input import BadInputError
 from axonloom.durable import write_json
 from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.lazy import lazy
 from axonloom.ledger import Ledger
 from axonloom.provenance import fingerprint, software
 from axonloom.volumes.volume import Volume
@@ -54,7 +54,7 @@ class StagePlan:
     grid: BlockGrid
     workspace: Path = field(compare=False)
 
-    @cached_property
+    @lazy
     def fingerprint(self) -> str:
         return fingerprint(
             {

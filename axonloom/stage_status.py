@@ -8,11 +8,11 @@ while the same stage has more to show for other parameters: what it holds cannot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from axonloom.lazy import lazy
 from axonloom.ledger import Ledger, LedgerState
 from axonloom.liveness import SILENT_FOR, is_alive
 from axonloom.measured import relatives
@@ -58,7 +58,7 @@ class StageStatus:
     running: frozenset[int]
     stale: Stale | None
 
-    @cached_property
+    @lazy
     def blocks(self) -> np.ndarray:
         """State of each block, uint8 (z, y, x)."""
         n = len(self.plan.grid)
@@ -68,7 +68,7 @@ class StageStatus:
         states[self.state.done.within(n)] = DONE
         return states.reshape(self.plan.grid.counts)
 
-    @cached_property
+    @lazy
     def failed(self) -> dict[int, str]:
         """Block index -> traceback of those that failed and are not being tried again."""
         return {b: trace for b, trace in sorted(self.state.failed.items()) if b not in self.running}
@@ -77,7 +77,7 @@ class StageStatus:
     def total(self) -> int:
         return len(self.plan.grid)
 
-    @cached_property
+    @lazy
     def done(self) -> int:
         return int((self.blocks == DONE).sum())
 

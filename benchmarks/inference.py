@@ -10,6 +10,8 @@ windows that were computed, over what the stage took (CPU seconds on a CPU, else
 
 redundant_share
     Windows computed over windows of the volume: at the border of blocks some are computed twice.
+peak_mib
+    Memory above what the process held before; it depends on the block, not on the volume.
 voxels_per_s
     Of the volume, delivered; ``of_whole`` is that over the same for the whole volume in one block.
 seconds
@@ -39,6 +41,7 @@ import torch
 from axonloom.alone import run_alone
 from axonloom.geometry import BlockGrid, Zyx
 from axonloom.inference import blockwise
+from axonloom.inference.accumulator import Accumulator
 from axonloom.inference.predictor import load_predictor
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
 from axonloom.networks.normalisation import Normalisation
@@ -49,9 +52,14 @@ from axonloom.stage import StagePlan
 from axonloom.stages.infer import InferStage, lattice_of
 from axonloom.volumes import create_volume, open_volume
 from benchmarks.chain_alone import make_images_chain
+from benchmarks.resources import Measured
 
 #: What is timed inside the stage: name -> where the function lies.
-PARTS = {"reading": (blockwise, "read_reflected"), "rounding": (blockwise, "_as_uint8")}
+PARTS = {
+    "reading": (blockwise, "read_reflected"),
+    "blending": (Accumulator, "add"),
+    "rounding": (Accumulator, "as_uint8"),
+}
 
 
 def fresh_checkpoint(folder: Path) -> Path:
@@ -134,7 +142,8 @@ def run_blocks(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, d
     plan = _plan(folder, image, checkpoint, blocks, device)
     clock = Clock(device)
     wall, begin = time.perf_counter(), clock.now()
-    report = run_alone(plan)
+    with Measured() as measured:
+        report = run_alone(plan)
     seconds, wall = clock.now() - begin, time.perf_counter() - wall
     if report.failed:
         raise RuntimeError(next(iter(report.failed.values())))
@@ -147,6 +156,7 @@ def run_blocks(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, d
         "seconds": round(seconds, 3),
         "wall_s": round(wall, 3),
         "voxels_per_s": round(plan.grid.region.voxels / seconds),
+        "peak_mib": measured.peak_bytes >> 20,
     }
 
 
@@ -238,14 +248,14 @@ def main() -> None:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [
-        "| blocks | windows | computed twice | voxels / s | of whole | ratio to the bare network | rest |",
-        "|---" * 7 + "|",
+        "| blocks | windows | computed twice | voxels / s | of whole | ratio to the bare network | MiB | rest |",
+        "|---" * 8 + "|",
     ]
     for run in result["runs"]:
         shape = "x".join(map(str, run["blocks"]))
         lines.append(
             f"| {run['what']}, {shape} | {run['windows']} | {run['redundant_share']} | {run['voxels_per_s']} | {run['of_whole']} "
-            f"| {run['ratio_to_bare_network']} | {run['parts_s']} |"
+            f"| {run['ratio_to_bare_network']} | {run['peak_mib']} | {run['parts_s']} |"
         )
     if "processes" in result:
         lines.append(f"\n{result['processes']}")

@@ -32,7 +32,7 @@ import numpy as np
 import psutil
 
 from axonloom.chain import Chain
-from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.geometry import BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.phantom import Phantom
 from axonloom.volumes import create_volume, open_volume
 from benchmarks.chain_alone import make_chain
@@ -44,7 +44,12 @@ EVERY = 0.5
 def write_affinities(folder: Path, shape: Zyx, block: Zyx, grain: float) -> None:
     """Write ``affinities.zarr`` (uint8, (3, z, y, x)) with two processes."""
     create_volume(
-        str(folder / "affinities.zarr"), shape=shape, dtype=np.uint8, channels=3, chunk=block, voxel_size=(8, 8, 8)
+        str(folder / "affinities.zarr"),
+        shape=shape,
+        dtype=np.uint8,
+        channels=3,
+        voxel_size=(8, 8, 8),
+        chunk=chunk_for_blocks(block, shape),  # as inference writes them
     ).close()
     grid = BlockGrid(Box.of_shape(shape), block)
     with multiprocessing.get_context("spawn").Pool(2) as pool:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from axonloom.alone import run_alone
-from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.geometry import BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.phantom import Phantom
 from axonloom.segmentation.fragments import block_fragments
 from axonloom.volumes import create_volume
@@ -47,7 +47,8 @@ def write_phantom(folder: Path, shape: Zyx, block: Zyx) -> None:
         shape=shape,
         dtype=np.uint8,
         channels=3,
-        chunk=block,
+        # As inference writes them.
+        chunk=chunk_for_blocks(block, shape),
         voxel_size=phantom.voxel_size,
     )
     for each in BlockGrid(Box.of_shape(shape), block):

@@ -1,6 +1,6 @@
 """From affinities to segmentations: axonloom beside waterz and volara on the same file, in one run.
 
-    python -m benchmarks.segmentation [FILE.h5] [--json] [--slope] [--thresholds 0.1 0.2 0.3] [--crop 128 512 512]
+    python -m benchmarks.segmentation [FILE.h5] [--json] [--slope [ROUNDS]] [--thresholds 0.1 0.2 0.3] [--crop 128 512 512]
                                       [--volara-python PATH] [--only axonloom waterz_whole]
 
 The file holds ``affinities`` (uint8, (3, z, y, x), the edge to the voxel before) and ``labels``; without one, a phantom with
@@ -19,7 +19,9 @@ volara
     With ``--volara-python``, a Python that has it: from disk to disk, in the same large blocks.
 
 Wall time is with ``--workers`` workers (waterz_whole has one). ``--slope`` also runs axonloom on half of the volume: the
-voxels that are more, over the CPU seconds that are more, in which what a run costs at any size is no part.
+voxels that are more, over the CPU seconds that are more, in which what a run costs at any size is no part. A difference of two
+single runs is as uncertain as the machine, so with ROUNDS both are run so many times in turn, and waterz_whole with them where
+it takes part; what counts are the medians.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,16 +147,42 @@ class Arena:
         return {"threshold": float(best), **found, "voi_at": voi}
 
 
-def slope(whole: Mapping[str, Any], part: Mapping[str, Any], voxels: int, part_voxels: int) -> dict[str, float]:
-    """What the further voxels of the whole cost."""
-    more, seconds = voxels - part_voxels, whole["cpu_s"] - part["cpu_s"]
+def slope(
+    whole: Sequence[Mapping[str, Any]], part: Sequence[Mapping[str, Any]], voxels: int, part_voxels: int
+) -> dict[str, Any]:
+    """What the further voxels of the whole cost, by the medians of several runs."""
+    more, seconds = voxels - part_voxels, _median_cpu(whole) - _median_cpu(part)
     return {
         "half_voxels": part_voxels,
-        "half_cpu_s": part["cpu_s"],
+        "half_cpu_s": [run["cpu_s"] for run in part],
         "whole_voxels": voxels,
-        "whole_cpu_s": whole["cpu_s"],
+        "whole_cpu_s": [run["cpu_s"] for run in whole],
         "mvox_per_cpu_s": round(more / 1e6 / seconds, 3) if seconds > 0 else float("inf"),
     }
+
+
+def _median_cpu(runs: Sequence[Mapping[str, Any]]) -> float:
+    return float(np.median([run["cpu_s"] for run in runs]))
+
+
+def measured_slope(arena: Arena, found: Mapping[str, Any], folder: Path, blocks: Zyx, rounds: int) -> dict[str, Any]:
+    """axonloom on half of the volume and on the whole in turn, with waterz on the whole where it took part."""
+    part = folder / "half"
+    part.mkdir()
+    half(folder, part, blocks)
+    voxels, fewer = (int(np.prod(open_volume(str(place / "labels.zarr")).shape)) for place in (folder, part))
+    runs: dict[str, list[dict[str, Any]]] = {"part": [], "whole": [], "waterz_whole": []}
+    for _ in range(rounds):
+        for name, contender, place in (
+            ("part", "axonloom", part), ("whole", "axonloom", folder), ("waterz_whole", "waterz_whole", folder),
+        ):  # fmt: skip
+            if "threshold" in found.get(contender, {}):
+                runs[name].append(arena.step(contender, "measure", [str(found[contender]["threshold"])], place))
+    result = slope(runs["whole"], runs["part"], voxels, fewer)
+    if runs["waterz_whole"]:
+        result["waterz_cpu_s"] = [run["cpu_s"] for run in runs["waterz_whole"]]
+        result["waterz_mvox_per_cpu_s"] = round(voxels / 1e6 / _median_cpu(runs["waterz_whole"]), 3)
+    return result
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -186,17 +214,25 @@ def show(found: Mapping[str, Any]) -> None:
         )
     if "slope" in found:
         s = found["slope"]
+        beside = f"; waterz meanwhile {s['waterz_mvox_per_cpu_s']:.2f}" if "waterz_mvox_per_cpu_s" in s else ""
         print(
-            f"Slope: {s['mvox_per_cpu_s']:.2f} Mvox / CPU s ({s['half_cpu_s']:.1f} s for {s['half_voxels'] / 1e6:.1f} Mvox, "
-            f"{s['whole_cpu_s']:.1f} s for {s['whole_voxels'] / 1e6:.1f} Mvox)."
+            f"Slope: {s['mvox_per_cpu_s']:.2f} Mvox / CPU s ({_seconds(s['half_cpu_s'])} s for {s['half_voxels'] / 1e6:.1f} Mvox, "
+            f"{_seconds(s['whole_cpu_s'])} s for {s['whole_voxels'] / 1e6:.1f} Mvox{beside})."
         )
+
+
+def _seconds(runs: Sequence[float]) -> str:
+    return ", ".join(f"{seconds:.1f}" for seconds in runs)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--slope", action="store_true", help="also run axonloom on half of the volume")
+    parser.add_argument(
+        "--slope", type=int, nargs="?", const=1, default=0, metavar="ROUNDS",
+        help="also run axonloom on half of the volume, and so many times in turn on both",
+    )  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), help="some of the contenders")
     parser.add_argument("--crop", nargs=3, type=int, metavar=("Z", "Y", "X"), help="use the first voxels only")
     parser.add_argument("--thresholds", nargs="+", default=THRESHOLDS)
@@ -237,12 +273,7 @@ def main() -> int:
                     found[contender] = {"error": str(error)}
                     print(error, file=sys.stderr)
             if args.slope and "threshold" in found.get("axonloom", {}):
-                part = folder / "half"
-                part.mkdir()
-                half(folder, part, tuple(args.blocks))
-                fewer = int(np.prod(open_volume(str(part / "labels.zarr")).shape))
-                measured = arena.step("axonloom", "measure", [str(found["axonloom"]["threshold"])], part)
-                found["slope"] = slope(found["axonloom"], measured, voxels, fewer)
+                found["slope"] = measured_slope(arena, found, folder, tuple(args.blocks), args.slope)
     if args.json:
         print(json.dumps(found, indent=1))
     else:

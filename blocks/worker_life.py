@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import time
+from pathlib import Path
 
 from distributed import Worker
 from distributed.core import Status
@@ -29,9 +30,10 @@ async def dask_setup(worker: Worker) -> None:
     """Choose the GPU and arrange the leaving; called by Dask in a worker that starts."""
     # Logs that cannot be sent, to a server that is away, would otherwise tear the flow's own words on the terminal.
     logging.raiseExceptions = False
-    # Before anything imports torch: the workers of a job share its GPUs out among themselves.
-    if "," in os.environ.get(GPUS, ""):
-        os.environ[GPUS] = gpu_of(str(worker.name), os.environ[GPUS])
+    # Before anything imports torch: the workers of a job, or of this machine, share its GPUs out among themselves.
+    visible = os.environ.get(GPUS, ",".join(gpus_of_machine()))
+    if "," in visible:
+        os.environ[GPUS] = gpu_of(str(worker.name), visible)
     if LEAVE_AT in os.environ:
         # Jobs start together when a queue opens; they should not all end together.
         early = random.random() * float(os.environ.get(STAGGER, "0"))
@@ -39,11 +41,20 @@ async def dask_setup(worker: Worker) -> None:
         worker.loop.call_later(seconds, leave, worker)
 
 
+def gpus_of_machine(devices: Path = Path("/dev")) -> list[str]:
+    """Numbers of the GPUs of this machine, by the device files that NVIDIA's driver makes."""
+    numbers = [name.removeprefix("nvidia") for name in os.listdir(devices) if name.startswith("nvidia")]
+    return sorted((n for n in numbers if n.isdigit()), key=int)
+
+
 def gpu_of(worker: str, visible: str) -> str:
-    """The GPU of a worker: its number in the job, which ends its name, picks one of the visible; alone, it has them all."""
+    """The GPU of a worker: its number picks one of the visible. It is the whole name on this machine, and the end of the name among
+    several workers of a job; the one worker of a job has them all.
+    """
     job, _, number = worker.rpartition("-")
+    shares = number.isdigit() and (not job or job.rpartition("-")[2].isdigit())
     gpus = visible.split(",")
-    return gpus[int(number) % len(gpus)] if job.rpartition("-")[2].isdigit() and number.isdigit() else visible
+    return gpus[int(number) % len(gpus)] if shares else visible
 
 
 async def leave(worker: Worker) -> None:

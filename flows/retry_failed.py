@@ -9,9 +9,11 @@ from prefect import flow, get_run_logger
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.lease import holding
 from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import LayerStage, current_state
 from axonloom.stages.registry import stage_class
+from axonloom.stages.tool_stage import is_tool, tool_stage
 from tasks.job import as_job
 from tasks.layer_lease import holding_layer
 from tasks.run_stage import run_stage
@@ -33,6 +35,8 @@ def retry_failed(configuration: Configuration) -> dict[str, Any]:
             get_run_logger().info("%s: %d failed blocks", plan.stage, len(failed))
             with _right_to_write(chain, plan):
                 run_stage(plan, workers, configuration.failures, only=failed)
+                if is_tool(plan) and not current_state(plan).missing(range(len(plan.grid))):
+                    tool_stage(plan).finish()
             tried += len(failed)
     return {"retried": tried, "next": what_next(chain)}
 
@@ -48,4 +52,5 @@ def what_next(chain: Chain) -> str:
 def _right_to_write(chain: Chain, plan: StagePlan) -> Any:
     if issubclass(stage_class(plan.stage), LayerStage):
         return holding_layer(chain.writing)
-    return nullcontext()
+    lease = tool_stage(plan).lease if is_tool(plan) else None
+    return holding(lease, plan.fingerprint) if lease is not None else nullcontext()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from prefect import get_run_logger
+
 from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.stages.tool_stage import ToolStage, forget_what_is_gone, require_own_targets, tool_stage
@@ -31,6 +33,9 @@ def run_tool(tool: str, configuration: Configuration) -> list[ToolStage]:
         for plan in plans:
             plan.save()
         require_own_targets(plans)
+        for plan in plans:
+            if (warning := tool_stage(plan).replaces()) is not None:
+                get_run_logger().warning(warning)
         forget_what_is_gone(plans)
         workers = held.enter_context(Workers(configuration.compute))
         for plan in plans:

@@ -61,8 +61,10 @@ class InferSettings(Settings):
     merge_views: Literal["mean", "min", "max"] = Field(
         default="mean", description="What several views make of a voxel; min parts objects rather than join them."
     )
-    batch: PositiveInt = Field(
-        default=1, description="Windows computed at once. On a CPU 1 is as fast as more; on a GPU as many as fit."
+    batch: PositiveInt | Literal["auto"] = Field(
+        default="auto",
+        description="Windows computed at once. auto: 1 on a CPU, where more are no faster; on a GPU what gives the most windows a second, "
+        "tried once for the network and the GPU and then kept in the workspace.",
     )
     threads: PositiveInt = Field(
         default=1,

@@ -86,7 +86,7 @@ class MergeSettings(Settings):
         default=Decimal(20),
         gt=0,
         description="Megavoxels that one step of the agglomeration merges at once, before what is left of several such parts "
-        "is merged: its memory is up to 60 bytes a voxel. The result is the same for any. For method agglomerate.",
+        "is merged: its memory is up to 40 bytes a voxel. The result is the same for any. For method agglomerate.",
     )
     multicut: MulticutSettings = Field(default=MulticutSettings(), description="For method multicut.")
     dust: int = Field(

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from torch import Tensor
 
 from axonloom.geometry import Box, Zyx
+from axonloom.inference.accumulator import Accumulator, NotFiniteError
 from axonloom.inference.blending import Blending, blending_weights
 from axonloom.inference.lattice import WindowLattice
-from axonloom.inference.predictor import Predictor
+from axonloom.inference.predictor import Predictor, intra_op_threads
 from axonloom.inference.reflection import read_reflected
 from axonloom.volumes.volume import Volume, VolumeError
 
@@ -53,13 +55,13 @@ def window_outputs(
     *,
     blank: Collection[Zyx] = (),
     at_once: int = 1,
-) -> Iterator[tuple[Box, np.ndarray | None]]:
+) -> Iterator[tuple[Box, Tensor | None]]:
     """Every window with its prediction, in lattice order; what a batch gives too early waits. None for ``blank`` windows.
 
     ``at_once`` batches are predicted at the same time, while the caller works on what came before.
     """
 
-    def predicted(batch: list[Zyx | None]) -> dict[Zyx, np.ndarray]:
+    def predicted(batch: list[Zyx | None]) -> dict[Zyx, Tensor]:
         windows = np.zeros((predictor.batch, pixels.shape[0], *lattice.window), np.float32)
         for slot, index in enumerate(batch):
             if index is not None:
@@ -68,7 +70,7 @@ def window_outputs(
         outputs = predictor.predict(windows)
         return {index: outputs[slot] for slot, index in enumerate(batch) if index is not None}
 
-    waiting: dict[Zyx, np.ndarray | None] = dict.fromkeys(blank)
+    waiting: dict[Zyx, Tensor | None] = dict.fromkeys(blank)
     batches = iter(fixed_slots([index for index in indices if index not in waiting], predictor.batch))
     with ThreadPoolExecutor(at_once, thread_name_prefix="windows") as threads:
         ahead = deque(threads.submit(predicted, batch) for batch in islice(batches, at_once + 1))
@@ -159,33 +161,22 @@ def predict_block(
         else set[Zyx]()
     )
     weights = blending_weights(blending, lattice.window)
-    total: np.ndarray | None = None
+    sums: Accumulator | None = None
     if predictor.channels is not None:
-        total = np.zeros((predictor.channels, *core.shape), np.float32)
-    weight = np.zeros(core.shape, np.float32)
-    for window, output in window_outputs(pixels, read, indices, lattice, predictor, blank=blank, at_once=at_once):
-        shared = lattice.counted(window).clipped(core)
-        inner, target = shared.slices_in(window), shared.slices_in(core)
-        if output is not None:
-            if total is None:
-                total = np.zeros((output.shape[0], *core.shape), np.float32)
-            total[(slice(None), *target)] += output[(slice(None), *inner)] * weights[inner]
-        weight[target] += weights[inner]
-    assert total is not None  # the core is not empty and the lattice covers the volume
-    return Prediction(_as_uint8(total, weight, image, core, round_down), len(indices), len(blank))
-
-
-def _as_uint8(total: np.ndarray, weight: np.ndarray, image: Volume, core: Box, round_down: bool) -> np.ndarray:
-    """The weighted mean as uint8, one channel at a time to spare memory."""
-    result = np.empty(total.shape, np.uint8)
-    for channel, values in enumerate(total):
-        values /= weight
-        if not np.isfinite(values).all():
+        sums = Accumulator(core.shape, predictor.channels, weights, predictor.device)
+    with intra_op_threads(predictor.threads):
+        for window, output in window_outputs(pixels, read, indices, lattice, predictor, blank=blank, at_once=at_once):
+            if sums is None and output is not None:
+                sums = Accumulator(core.shape, len(output), weights, predictor.device)
+            assert sums is not None  # no window is blank where the channels are not known
+            shared = lattice.counted(window).clipped(core)
+            sums.add(output, shared.slices_in(window), shared.slices_in(core))
+        assert sums is not None  # the core is not empty and the lattice covers the volume
+        try:
+            values = sums.as_uint8(round_down)
+        except NotFiniteError as error:
             raise VolumeError(
-                f"the network gave values that are not finite in channel {channel} of {core} of {image.uri}; "
-                "look for NaN in the image or a checkpoint from a training that diverged"
-            )
-        np.clip(values, 0, 1, out=values)
-        values *= np.float32(255)
-        result[channel] = values if round_down else np.rint(values, out=values)
-    return result
+                f"the network gave {error} of {core} of {image.uri}; look for NaN in the image or a checkpoint from a training that "
+                "diverged"
+            ) from error
+    return Prediction(values, len(indices), len(blank))

@@ -10,11 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 from typing import Literal, cast, get_args
 
 from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.lazy import lazy
 
 FarEdge = Literal["reflect", "shift"]
 
@@ -74,7 +74,7 @@ class WindowLattice:
         if self.far_edge not in get_args(FarEdge):
             raise ValueError(f"far_edge is one of {', '.join(get_args(FarEdge))}, not {self.far_edge!r}")
 
-    @cached_property
+    @lazy
     def starts(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """First voxel of the windows along z, y and x, ascending; negative inside the margin."""
         return cast(tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], tuple(map(self._axis_starts, range(3))))

@@ -28,6 +28,10 @@ class PredictionError(BadInputError):
     """A network that cannot be run as asked, said in one sentence."""
 
 
+class OutOfMemoryError(PredictionError):
+    """There is too little memory for a batch of windows."""
+
+
 @contextmanager
 def intra_op_threads(count: int) -> Iterator[None]:
     """The calling thread runs its torch operators on exactly ``count`` threads; afterwards on as many as before.
@@ -132,8 +136,8 @@ class Predictor:
             pixels = self.normalisation(pixels)
         return np.asarray(pixels, np.float32)
 
-    def predict(self, windows: np.ndarray) -> np.ndarray:
-        """The network's evidence for one full batch.
+    def predict(self, windows: np.ndarray) -> Tensor:
+        """The network's evidence for one full batch, on the device.
 
         Parameters
         ----------
@@ -148,25 +152,34 @@ class Predictor:
         Raises
         ------
         PredictionError
-            The batch is of another size, or the network's output does not fit its input.
+            The batch is of another size, the network's output does not fit its input, or there is too little memory for it.
         """
         if windows.ndim != 5 or len(windows) != self.batch:
             raise PredictionError(f"a batch here is ({self.batch}, c, z, y, x), not {windows.shape}")
         # torch's own allocation, because its kernels may treat memory differently that does not start on their boundary
-        pixels = torch.empty(windows.shape, dtype=torch.float32)
+        # (pinned for a GPU, which then copies while it computes).
+        pixels = torch.empty(windows.shape, dtype=torch.float32, pin_memory=self.device.type == "cuda")
         pixels.copy_(torch.from_numpy(windows))
         low = self.precision == "bfloat16"
-        with (
-            intra_op_threads(self.threads),
-            torch.inference_mode(),
-            torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
-        ):
-            pixels = pixels.to(self.device)
-            found = self._evidence(pixels) if self.views is None else self.views.merged(self._evidence, pixels)
-            evidence = found.cpu().numpy()
+        try:
+            with (
+                intra_op_threads(self.threads),
+                torch.inference_mode(),
+                torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=low),
+            ):
+                pixels = pixels.to(self.device, non_blocking=True)
+                evidence = self._evidence(pixels) if self.views is None else self.views.merged(self._evidence, pixels)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"no memory on {self.device} for {self.batch} windows of {windows.shape[2:]} voxels (z, y, x) at once: "
+                + ("use a smaller infer.batch" if self.batch > 1 else "use a smaller infer.window")
+                + f" ({str(error).splitlines()[0]})"
+            ) from error
         if evidence.ndim != 5 or (evidence.shape[0], *evidence.shape[2:]) != (self.batch, *windows.shape[2:]):
             raise PredictionError(
-                f"the network turns {windows.shape} into {evidence.shape}; it must keep the batch and the voxels "
+                f"the network turns {windows.shape} into {tuple(evidence.shape)}; it must keep the batch and the voxels "
                 "(z, y, x): try another window, such as a multiple of its total pooling"
             )
         if self.channels is not None and evidence.shape[1] != self.channels:
@@ -177,10 +190,16 @@ class Predictor:
         return self.activation(self.network(pixels).float()).float()
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch has no exception of its own for it.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, Any]:
     """What decides the bytes of a prediction, beside the image and the checkpoint: plain JSON, for the fingerprint.
 
-    Defaults are resolved here: the checkpoint's window, half of it as the stride, and the device that ``auto`` finds.
+    Defaults are resolved here: the checkpoint's window, half of it as the stride, and the device that ``auto`` finds. A batch that is
+    ``auto`` is 1, as is best on a CPU; for a GPU see :mod:`axonloom.inference.batch_size`.
     """
     window = settings.window or checkpoint.description.window
     stride = settings.stride or tuple(max(1, n // 2) for n in window)
@@ -197,7 +216,7 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | Forei
         "stride": list(stride),
         "blending": settings.blending,
         "skip_blank": settings.skip_blank and not settings.pytc_compat,
-        "batch": settings.batch,
+        "batch": 1 if settings.batch == "auto" else settings.batch,
         "threads": settings.threads,
         "device": device,
         "precision": settings.precision,

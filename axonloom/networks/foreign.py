@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from axonloom.config.model import ModelSettings
+from axonloom.lazy import lazy
 from axonloom.networks.checkpoint import Checkpoint, CheckpointError, ModelDescription
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.affinity import Affinity
@@ -36,7 +36,7 @@ class ForeignCheckpoint:
     folder: Path
     model: ModelSettings
 
-    @cached_property
+    @lazy
     def description(self) -> ModelDescription:
         name, about = self._meaning()
         return ModelDescription(

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2112.05754), so that its checkpoints load without renaming
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -82,10 +82,12 @@ def unit(
     )
 
 
-def preactivated_unit(channels: int, kernel: Zyx, *, padding: Padding, norm: str, act: str) -> nn.Sequential:
+def preactivated_unit(
+    inputs: int, outputs: int, kernel: Zyx, stride: Zyx = (1, 1, 1), *, padding: Padding, norm: str, act: str
+) -> nn.Sequential:
     """Normalisation, activation, convolution (He et al. 2016, https://arxiv.org/abs/1603.05027)."""
     return nn.Sequential(
-        normalisation(norm, channels), activation(act), convolution(channels, channels, kernel, padding=padding)
+        normalisation(norm, inputs), activation(act), convolution(inputs, outputs, kernel, stride, padding)
     )
 
 
@@ -107,16 +109,22 @@ class SqueezeExcitation(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside an identity, at constant size and channels.
+    """Two convolutions beside an identity, or beside a projection where size or channels change.
 
     Parameters
     ----------
+    channels : int
+        Of the result.
     kernel : (z, y, x)
-        PyTorch Connectomics always uses (1, 3, 3) here.
+        In PyTorch Connectomics' U-Nets always (1, 3, 3).
     squeeze_excitation : bool
         Gate the sum's residual part by :class:`SqueezeExcitation`.
     preactivated : bool
         Normalise and activate before each convolution, and not after the sum.
+    inputs : int, optional
+        Channels of what comes in; default: as many.
+    stride : (z, y, x)
+        Of the first convolution and of the projection.
     """
 
     def __init__(
@@ -129,21 +137,33 @@ class ResidualBlock(nn.Module):
         act: str,
         squeeze_excitation: bool = False,
         preactivated: bool = False,
+        inputs: int | None = None,
+        stride: Zyx = (1, 1, 1),
     ) -> None:
         super().__init__()
+        inputs = channels if inputs is None else inputs
+        how: dict[str, Any] = {"padding": padding, "norm": norm}
         if preactivated:
-            pair = [preactivated_unit(channels, kernel, padding=padding, norm=norm, act=act) for _ in range(2)]
+            pair = [
+                preactivated_unit(inputs, channels, kernel, stride, act=act, **how),
+                preactivated_unit(channels, channels, kernel, act=act, **how),
+            ]
         else:
-            pair = [unit(channels, channels, kernel, padding=padding, norm=norm, act=each) for each in (act, "none")]
+            pair = [
+                unit(inputs, channels, kernel, stride, act=act, **how),
+                unit(channels, channels, kernel, act="none", **how),
+            ]
         convolutions = nn.Sequential(*pair)
         self.conv = (
             nn.Sequential(convolutions, SqueezeExcitation(channels, act)) if squeeze_excitation else convolutions
         )
-        # Held without a name in the state dict: an activation has no parameters.
+        same = inputs == channels and stride == (1, 1, 1)
+        # Without parameters, and so without a name in the state dict, as the activation.
+        self.projector = nn.Identity() if same else unit(inputs, channels, (1, 1, 1), stride, act="none", **how)
         self.act = nn.Identity() if preactivated else activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv(x) + x)
+        return self.act(self.conv(x) + self.projector(x))
 
 
 def initialise(network: nn.Module) -> None:

@@ -11,7 +11,7 @@ from axonloom.networks.layers import NetworkError
 from axonloom.networks.registry import build
 
 #: Architectures of PyTorch Connectomics that axonloom builds, and what they are called here.
-ARCHITECTURES = {"unet_3d": "residual_unet_3d"}
+ARCHITECTURES = {"unet_3d": "residual_unet_3d", "unet_plus_3d": "residual_unet_plus_3d", "fpn_3d": "fpn_3d"}
 
 
 def network_parameters(model: Mapping[str, Any], *, isotropic: bool = False) -> tuple[str, dict[str, Any]]:
@@ -32,18 +32,20 @@ def network_parameters(model: Mapping[str, Any], *, isotropic: bool = False) -> 
     name = model["ARCHITECTURE"]
     if name not in ARCHITECTURES:
         raise NetworkError(f"MODEL.ARCHITECTURE is {name!r}; axonloom builds {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name], {
+    parameters = {
         "in_channels": model["IN_PLANES"],
         "out_channels": model["OUT_PLANES"],
         "filters": list(model["FILTERS"]),
         "block": model["BLOCK_TYPE"],
         "isotropy": list(model["ISOTROPY"]),
         "isotropic": isotropic,
-        "pooling": bool(model["POOLING_LAYER"]),
         "padding": model["PAD_MODE"],
         "norm": model["NORM_MODE"],
         "act": model["ACT_MODE"],
     }
+    if name == "fpn_3d":
+        return ARCHITECTURES[name], {**parameters, "backbone": model["BACKBONE"], "blocks": list(model["BLOCKS"])}
+    return ARCHITECTURES[name], {**parameters, "pooling": bool(model["POOLING_LAYER"])}
 
 
 def build_network(model: Mapping[str, Any], *, isotropic: bool = False) -> nn.Module:

@@ -15,7 +15,11 @@ Builder = Callable[..., nn.Module]
 _BuilderType = TypeVar("_BuilderType", bound=Builder)
 
 # The modules that register the built-in architectures; others register themselves when they are imported.
-BUILT_IN = ("axonloom.networks.residual_unet_3d",)
+BUILT_IN = (
+    "axonloom.networks.residual_unet_3d",
+    "axonloom.networks.residual_unet_plus_3d",
+    "axonloom.networks.fpn_3d",
+)
 _architectures: dict[str, Builder] = {}
 
 

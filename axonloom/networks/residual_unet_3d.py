@@ -21,7 +21,7 @@ BLOCKS = {
 ANISOTROPIC: tuple[bool, ...] = (False, False, False, True, True)
 
 
-def _cube(size: int, isotropic: bool) -> Zyx:
+def cube(size: int, isotropic: bool) -> Zyx:
     return (size, size, size) if isotropic else (1, size, size)
 
 
@@ -81,37 +81,43 @@ class ResidualUNet3D(nn.Module):
             return unit(inputs, outputs, kernel, stride, padding=padding, norm=norm, act=act)
 
         def one_block(channels: int, isotropic_stage: bool) -> ResidualBlock:
-            kernel = _cube(3, isotropic_stage and isotropic_blocks)
+            kernel = cube(3, isotropic_stage and isotropic_blocks)
             return ResidualBlock(channels, kernel, padding=padding, norm=norm, act=act, **BLOCKS[block])
 
-        ends = _cube(5, isotropic)
+        ends = cube(5, isotropic)
         # The order of these four is that of the parameters in a PyTorch Connectomics optimizer state.
         self.conv_in = one_unit(in_channels, filters[0], ends)
         self.conv_out = nn.Sequential(convolution(filters[0], out_channels, ends, padding=padding, bias=True))
         self.down_layers = nn.ModuleList()
         for i, isotropic_stage in enumerate(stages):
-            step: Zyx = (1, 1, 1) if i == 0 else _cube(2, isotropic_stage)
+            step: Zyx = (1, 1, 1) if i == 0 else cube(2, isotropic_stage)
             halve: nn.Module = nn.MaxPool3d(step, step) if pooling and i > 0 else nn.Identity()
             stride: Zyx = (1, 1, 1) if pooling else step
             inputs = filters[max(i - 1, 0)]
-            into = one_unit(inputs, filters[i], _cube(3, isotropic_stage), stride)
+            into = one_unit(inputs, filters[i], cube(3, isotropic_stage), stride)
             self.down_layers.append(nn.Sequential(halve, into, one_block(filters[i], isotropic_stage)))
         self.up_layers = nn.ModuleList()
         for j in range(len(filters) - 1):
-            narrow = one_unit(filters[j + 1], filters[j], _cube(3, stages[j + 1]))
+            narrow = one_unit(filters[j + 1], filters[j], cube(3, stages[j + 1]))
             self.up_layers.append(nn.ModuleList([narrow, one_block(filters[j], stages[j])]))
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        *skips, x = self.encoded(x)
+        for j in range(len(skips) - 1, -1, -1):
+            narrow, block = cast(nn.ModuleList, self.up_layers[j])
+            x = block(self.sized(narrow(x), skips[j]) + skips[j])
+        return self.conv_out(x)
+
+    def encoded(self, x: Tensor) -> list[Tensor]:
+        """What each stage of the encoder gives, full resolution first."""
         x = self.conv_in(x)
-        skips: list[Tensor] = []
+        found: list[Tensor] = []
         for down in self.down_layers:
             x = down(x)
-            skips.append(x)
-        for j in range(len(self.up_layers) - 1, -1, -1):
-            narrow, block = cast(nn.ModuleList, self.up_layers[j])
-            x = functional.interpolate(
-                narrow(x), size=skips[j].shape[2:], mode="trilinear", align_corners=not self.pooling
-            )
-            x = block(x + skips[j])
-        return self.conv_out(x)
+            found.append(x)
+        return found
+
+    def sized(self, x: Tensor, other: Tensor) -> Tensor:
+        """``x`` interpolated to the zyx size of ``other``."""
+        return functional.interpolate(x, size=other.shape[2:], mode="trilinear", align_corners=not self.pooling)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import load_configuration
-from axonloom.durable import sync_file, sync_folder
-from axonloom.geometry import BlockGrid
+from axonloom.geometry import Zyx
 from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError, names
 from axonloom.pytc.images import prepared_image
-from axonloom.volumes import Volume, open_volume
+from axonloom.pytc.results import PytcResult
+from axonloom.volumes import open_volume
 
 #: What is appended to the name of the result, by the number of views.
 SUFFIXES = {1: "", 4: "_xy", 8: "_txy", 16: "_txyz"}
-MADE_BY = "axonloom_made_from"
 
 
 @dataclass(frozen=True)
@@ -34,11 +29,11 @@ class PytcInference:
     Attributes
     ----------
     configurations : one an image, in their order
-    result : the HDF5 file that gets ``vol0``, ``vol1``, …
+    result : where their predictions go
     """
 
     configurations: tuple[Configuration, ...]
-    result: Path
+    result: PytcResult
 
 
 def plan_inference(
@@ -65,8 +60,8 @@ def plan_inference(
     views = _views(inference["AUG_NUM"])
     folder = Path(dataset["OUTPUT_PATH"] or ".").absolute()
     work = folder / "work"
-    result = folder / _result_name(str(inference["OUTPUT_NAME"]), views)
-    _require_ours(result)
+    paths = _image_paths(configuration)
+    result = PytcResult(folder / _result_name(str(inference["OUTPUT_NAME"]), views), _chunks(configuration, paths))
     taken_in = import_checkpoint(checkpoint, configuration, work / "imported" / checkpoint.stem)
     pad = tuple(dataset["PAD_SIZE"])
     grown = not inference["UNPAD"]
@@ -84,8 +79,9 @@ def plan_inference(
     }
     images = [
         prepared_image(path, tuple(dataset["DATA_SCALE"]), pad if grown else (0, 0, 0), work / "images")
-        for path in _image_paths(configuration)
+        for path in paths
     ]
+    result.require_possible(open_volume(images[0]).shape)
     configurations = tuple(
         load_configuration(
             None,
@@ -110,7 +106,6 @@ def _require_possible(configuration: PytcConfiguration) -> None:
     if not dataset["STD"] > 0:
         raise PytcError(f"DATASET.STD is {dataset['STD']}; it is above 0")
     for name, is_wanted in (
-        ("DATASET.DO_CHUNK_TITLE (tiles in JSON)", dataset["DO_CHUNK_TITLE"]),
         ("DATASET.DO_2D", dataset["DO_2D"]),
         ("INFERENCE.OUTPUT_SCALE", any(float(s) != 1 for s in inference["OUTPUT_SCALE"])),
         ("INFERENCE.TENSORSTORE_PATH", inference["TENSORSTORE_PATH"]),
@@ -139,6 +134,25 @@ def _result_name(name: str, views: int) -> str:
     return f"{stem}{SUFFIXES[views]}.{ending}" if dot else f"{name}{SUFFIXES[views]}.h5"
 
 
+def _chunks(configuration: PytcConfiguration, paths: Sequence[str]) -> Zyx | None:
+    """Into how many chunks the result is cut; None: it is one file. All are predicted, by whatever workers there are."""
+    dataset = configuration["DATASET"]
+    if not dataset["DO_CHUNK_TITLE"]:
+        return None
+    number = dataset["DATA_CHUNK_NUM"]
+    if not isinstance(number, list) or len(number) != 3 or not all(isinstance(n, int) for n in number):
+        raise PytcError(f"DATASET.DATA_CHUNK_NUM is {number!r}; it is three whole numbers (z, y, x)")
+    if len(paths) > 1:
+        raise PytcError(f"DATASET.DO_CHUNK_TITLE is for one image, and there are {len(paths)}: {', '.join(paths)}")
+    for name in ("DATA_CHUNK_IND", "CHUNK_IND_SPLIT", "DATA_COORD_RANGE"):
+        if dataset[name] is not None:
+            raise PytcError(
+                f"DATASET.{name} is {dataset[name]!r}: here one run predicts all chunks, on as many workers as it is given; leave it out"
+            )
+    z, y, x = number
+    return z, y, x
+
+
 def _image_paths(configuration: PytcConfiguration) -> list[str]:
     dataset = configuration["DATASET"]
     found = list(names(dataset["IMAGE_NAME"]))
@@ -149,53 +163,7 @@ def _image_paths(configuration: PytcConfiguration) -> list[str]:
     return [os.path.join(dataset["INPUT_PATH"], name) for name in found]
 
 
-def _require_ours(result: Path) -> None:
-    """Refuse to replace a file of someone else's."""
-    if not result.exists():
-        return
-    try:
-        with h5py.File(result) as file:
-            ours = MADE_BY in file.attrs
-    except OSError:
-        ours = False
-    if not ours:
-        raise PytcError(
-            f"{result} is there already and was not made by axonloom: move it away, or set another INFERENCE.OUTPUT_NAME"
-        )
-
-
-def write_result(volumes: Sequence[Volume], made_from: Sequence[str], path: Path) -> bool:
-    """Copy predictions (uint8 (c, z, y, x)) into one HDF5 file as ``vol0``, ``vol1``, …; whole, or not at all.
-
-    ``made_from`` are the fingerprints of what made them; False where the file holds just these already.
-    """
-    key = json.dumps(list(made_from))
-    if path.exists():
-        with h5py.File(path) as file:
-            if file.attrs.get(MADE_BY) == key:
-                return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.building")
-    try:
-        with h5py.File(building, "w") as file:
-            for number, volume in enumerate(volumes):
-                shape = (volume.channels or 1, *volume.shape)
-                chunk = (1, *(min(64, n) for n in volume.shape))
-                stored = file.create_dataset(
-                    f"vol{number}", shape=shape, dtype=np.uint8, chunks=chunk, compression="gzip"
-                )
-                for block in BlockGrid(volume.box, (256, 256, 256)):
-                    stored[(slice(None), *block.core.slices)] = volume.read(block.core)
-            file.attrs[MADE_BY] = key
-        sync_file(building)
-        os.replace(building, path)
-        sync_folder(path.parent)
-    finally:
-        building.unlink(missing_ok=True)
-    return True
-
-
 def finish_inference(planned: PytcInference, stages: Sequence[Path], fingerprints: Sequence[str]) -> bool:
-    """Write the result from the finished stages' folders; see :func:`write_result`."""
+    """Write the result from the finished stages' folders; see :meth:`axonloom.pytc.results.PytcResult.write`."""
     volumes = [open_volume(str(folder / "affinities.zarr")) for folder in stages]
-    return write_result(volumes, fingerprints, planned.result)
+    return planned.result.write(volumes, fingerprints)

@@ -182,7 +182,7 @@ def _undecided(edges: EdgeRows, left: np.ndarray, first: np.ndarray, totals: np.
         edges.rows[left, KEY],
         edges.best[left],
     )
-    return EdgeTable(*(column.astype(np.uint64) for column in columns), histogram=edges.histogram[left])
+    return EdgeTable(*(column.view(np.uint64) for column in columns), histogram=edges.histogram[left])
 
 
 #: The end of a list of half-edges.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from axonloom.geometry import Box, Zyx
 from axonloom.kernel import kernel
 
 
@@ -42,12 +43,21 @@ class Contacts:
         return cls(*_listed(np.ascontiguousarray(numbers), np.ascontiguousarray(affinities), lead))
 
 
+def global_indices(index: np.ndarray, core: Box, volume_shape: Zyx) -> np.ndarray:
+    """From indices of contacts in a block's core (see :class:`Contacts`) to those in the stored volume (uint64)."""
+    voxel, axis = np.divmod(index.astype(np.int64), 3)
+    place = np.unravel_index(voxel, core.shape)
+    z, y, x = (p + o for p, o in zip(place, core.origin, strict=True))
+    return (3 * ((z * volume_shape[1] + y) * volume_shape[2] + x) + axis).astype(np.uint64)
+
+
 @kernel
 def _listed(numbers, affinities, lead):
     depth, height, width = numbers.shape
-    # Room for as many as there can be: of what is not written to, no memory is taken.
-    most = 3 * numbers.size
-    pairs = np.empty((most, 2), np.uint32)
+    # Room for as many as there can be, and for one that is written before it is known to be none: of what is not written to, no
+    # memory is taken.
+    most = 3 * numbers.size + 1
+    pairs = np.empty(most, np.uint64)
     affinity = np.empty(most, np.uint8)
     index = np.empty(most, np.uint32)
     n = 0
@@ -55,26 +65,23 @@ def _listed(numbers, affinities, lead):
     for z in range(depth):
         for y in range(height):
             here = numbers[z, y]
+            # On the first plane, row or voxel the one "before" is the voxel itself, and so no other label.
             over, before = numbers[max(z - 1, 0), y], numbers[z, max(y - 1, 0)]
+            row = affinities[:, z + dz, y + dy, dx : dx + width]
             base = 3 * (z * height + y) * width
             for x in range(width):
                 label = here[x]
-                if label == 0:
+                o0, o1, o2 = over[x], before[x], here[max(x - 1, 0)]
+                if label == 0 or (o0 == label and o1 == label and o2 == label):
                     continue
-                # On the first plane, row or voxel the one "before" is the voxel itself, and so no other label.
-                other = over[x]
-                if other != label and other != 0:
-                    pairs[n, 0], pairs[n, 1] = label, other
-                    affinity[n], index[n] = affinities[0, z + dz, y + dy, x + dx], base + 3 * x
-                    n += 1
-                other = before[x]
-                if other != label and other != 0:
-                    pairs[n, 0], pairs[n, 1] = label, other
-                    affinity[n], index[n] = affinities[1, z + dz, y + dy, x + dx], base + 3 * x + 1
-                    n += 1
-                other = here[max(x - 1, 0)]
-                if other != label and other != 0:
-                    pairs[n, 0], pairs[n, 1] = label, other
-                    affinity[n], index[n] = affinities[2, z + dz, y + dy, x + dx], base + 3 * x + 2
-                    n += 1
-    return pairs[:n], affinity[:n], index[:n]
+                # From here on no branch follows the labels: half of them would be foretold wrong.
+                pairs[n] = np.uint64(o0) << np.uint64(32) | np.uint64(label)
+                affinity[n], index[n] = row[0, x], base + 3 * x
+                n += np.int64((o0 != label) & (o0 != 0))
+                pairs[n] = np.uint64(o1) << np.uint64(32) | np.uint64(label)
+                affinity[n], index[n] = row[1, x], base + 3 * x + 1
+                n += np.int64((o1 != label) & (o1 != 0))
+                pairs[n] = np.uint64(o2) << np.uint64(32) | np.uint64(label)
+                affinity[n], index[n] = row[2, x], base + 3 * x + 2
+                n += np.int64((o2 != label) & (o2 != 0))
+    return pairs[:n].view(np.uint32).reshape(n, 2), affinity[:n], index[:n]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axonloom.assembly.affinity_bins import require_few_contacts
-from axonloom.assembly.edge_table import INDEX_BITS, EdgeTable
-from axonloom.assembly.thresholds import FULL_SCALE
+from axonloom.assembly.edge_table import EdgeTable
 from axonloom.kernel import kernel
 from axonloom.segmentation.edge_queue import COUNT, ENDS, GONE, KEY, SUM
 from axonloom.segmentation.pair_table import FREE, edge_in, ends_of, entry, free_slots, pair_of, slot_of
@@ -81,12 +80,6 @@ class EdgeRows:
         """Each object i has become object ``becomes[i]`` (int64): edges between what is one now go."""
         _rename(self.rows, becomes)
 
-    def around(self, objects: np.ndarray, low: int) -> np.ndarray:
-        """Some objects (bool (n,)) with those at the other end of an edge whose strongest contact is at least ``low`` (0..255)."""
-        found = objects.copy()
-        _mark_around(self.rows, self.best, objects, low, found)
-        return found
-
     def add_up(self) -> np.ndarray:
         """One row a pair, in place: sums, counts and histograms added, the largest key and the strongest pair kept.
 
@@ -132,16 +125,6 @@ def _rename(rows, becomes) -> None:
             a, b = ends_of(rows[e, ENDS])
             one, other = becomes[a], becomes[b]
             rows[e, ENDS] = GONE if one == other else pair_of(one, other)
-
-
-@kernel
-def _mark_around(rows, best, objects, low, found) -> None:
-    for e in range(len(rows)):
-        strongest = np.int64(FULL_SCALE) - np.int64(best[e] >> np.uint64(INDEX_BITS))
-        if rows[e, ENDS] != GONE and strongest >= low:
-            a, b = ends_of(rows[e, ENDS])
-            if objects[a] or objects[b]:
-                found[a] = found[b] = True
 
 
 @kernel

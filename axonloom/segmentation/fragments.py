@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import BlockFaces, Face
+from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
 from axonloom.assembly.union_find import find
@@ -52,6 +53,8 @@ class BlockFragments:
         Fragments before the small ones were absorbed.
     objects : ObjectTable
         The ids and how many of the core's voxels each has.
+    growth : GrowthTable
+        What absorption has brought to those that touch a face, where the neighbours may have to know when.
     edges : EdgeTable
         Contacts between them inside the core.
     faces : BlockFaces
@@ -63,6 +66,7 @@ class BlockFragments:
     ids: np.ndarray
     basins: int
     objects: ObjectTable
+    growth: GrowthTable
     edges: EdgeTable
     faces: BlockFaces
 
@@ -154,14 +158,16 @@ def block_fragments(
     basins = n
     contacts = Contacts.of(numbers, affinities, _lead(core, read))
     number_of = np.arange(n + 1, dtype=np.uint32)
+    growth = GrowthTable.empty()
     if absorb > 1:
         is_open = np.zeros(n + 1, np.bool_)
         for axis in range(3):
             for plane, ends in ((0, at_low_edge), (-1, at_high_edge)):
                 if not ends[axis]:
                     is_open[np.take(numbers, plane, axis)] = True
-        first = absorb_basins(contacts, voxels, is_open, absorb, low)
-        ids, voxels, number_of = renumber(numbers.ravel(), first, ids, voxels)
+        absorbed = absorb_basins(contacts, voxels, is_open, absorb, low, core, volume_shape)
+        ids, voxels, number_of = renumber(numbers.ravel(), absorbed.first, ids, voxels)
+        growth = absorbed.growth.named(ids[number_of])
     raw = affinities[(slice(None), *core.slices_in(read))]
     return BlockFragments(
         core=core,
@@ -169,6 +175,7 @@ def block_fragments(
         ids=ids,
         basins=basins,
         objects=ObjectTable(ids[1:], voxels[1:]),
+        growth=growth,
         edges=interior_edges(contacts, number_of, ids, core, volume_shape, histograms=histograms),
         faces=_faces(numbers, ids, choices, raw, core, at_low_edge, at_high_edge),
     )
@@ -314,14 +321,16 @@ def _unite(choices):
     i = -1
     for z in range(depth):
         for y in range(height):
+            root = np.int64(0)
+            before = np.uint8(0)
             for x in range(width):
                 i += 1
                 choice = chosen[i]
+                # The voxel before has just been given its root.
+                root = root if x > 0 and (choice & 4 or before & 32) else i
+                before = choice
                 if choice == 0:
                     continue
-                root = i
-                if x > 0 and (choice & 4 or chosen[i - 1] & 32):
-                    root = find(flat, i - 1)
                 if y > 0 and (choice & 2 or chosen[i - width] & 16):
                     other = find(flat, i - width)
                     if root == i:

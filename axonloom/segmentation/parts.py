@@ -9,12 +9,13 @@ that of abiss, Lu et al. 2021; here with strict ties and with absorption).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.id_map import IdMap, distinct, positions
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.open_faces import OpenFaces
@@ -33,12 +34,15 @@ class Undecided:
     ----------
     objects : ObjectTable
         Named by their smallest fragments. A block hands on all that it has.
+    growth : GrowthTable
+        How those grew of which the rest of the volume may ask when they were small.
     edges : EdgeTable
     faces : OpenFaces
         What of it reaches the part's outer faces.
     """
 
     objects: ObjectTable
+    growth: GrowthTable
     edges: EdgeTable
     faces: OpenFaces
 
@@ -63,6 +67,7 @@ class MergedPart:
 
 def merge_part(
     objects: Iterable[ObjectTable],
+    growth: Iterable[GrowthTable],
     faces: Sequence[OpenFaces],
     outer: Sequence[Sequence[int]],
     edges: Iterable[EdgeTable],
@@ -78,7 +83,7 @@ def merge_part(
 
     Parameters
     ----------
-    objects, faces, edges : of each of these parts
+    objects, growth, faces, edges : of each of these parts
         What they handed on (see :class:`Undecided`). Edges are the most of it: read as they are asked for, one table after
         another, they do not lie in memory beside the graph.
     outer : sequence of sequences of int
@@ -119,19 +124,21 @@ def merge_part(
     is_open[number(reaching.ids())] = True
     voxels = np.zeros(len(ids), np.int64)
     np.add.at(voxels, joined, handed_on.voxels.view(np.int64))
-    absorbed, waits = join_small(*rows.ends(), rows.best, voxels, is_open, absorb, low)
-    rows.rename(absorbed)
-    fragment = absorbed[joined]
+    grown = GrowthTable.concatenate(list(growth))
+    grown = replace(grown, ids=number(grown.ids).view(np.uint64))
+    absorbed = join_small(*rows.ends(), rows.best, voxels, is_open, absorb, low, grown)
+    rows.rename(absorbed.first)
+    fragment = absorbed.first[joined]
     fragments = IdMap(ids, ids[fragment])
-    # Merging may not begin with what waits, nor with what it may still join or be joined by.
-    frozen = is_open | rows.around(waits, low)
-    found = agglomerate_part(ids, rows, frozen, lowest, percent)
+    # Merging may not begin with what absorption has not done with.
+    found = agglomerate_part(ids, rows, is_open | absorbed.undecided, lowest, percent)
     goes_on = (fragment == np.arange(len(ids))) & found.frozen[found.first]
     return MergedPart(
         fragments,
         found.merges,
         Undecided(
             ObjectTable.summed(ids[found.first[goes_on]], voxels[goes_on].view(np.uint64)),
+            absorbed.growth.named(ids),
             found.undecided.named(ids),
             reaching.renamed(fragments),
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from axonloom.assembly.dendrogram import Dendrogram
 from axonloom.assembly.edge_table import EdgeTable
 from axonloom.assembly.faces import BlockFaces
+from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.id_map import IdMap
 from axonloom.assembly.join_table import JoinTable
 from axonloom.assembly.object_table import ObjectTable
@@ -24,23 +24,24 @@ from axonloom.assembly.open_faces import OpenFaces
 from axonloom.assembly.part_tree import faces_between, outer_sides, part_grids
 from axonloom.config.merge import MergeSettings, percent_of
 from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.lazy import lazy
 from axonloom.segmentation.parts import MergedPart, merge_part
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.fragment import edges_path, faces_path
+from axonloom.stages.fragment import edges_path, faces_path, growth_path
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.join import joins_path
 
-TABLES = ("fragments", "merges", "objects", "edges", "faces")
+TABLES = ("fragments", "merges", "objects", "growth", "edges", "faces")
 
 
 class AgglomerateStage(Stage):
     """One level of the tree."""
 
     name = "agglomerate"
-    version = 2
+    version = 3
     voxels_per_second = 1e7
-    bytes_read, bytes_written, memory = 1.0, 0.3, 60.0
+    bytes_read, bytes_written, memory = 1.0, 0.3, 40.0
 
     @classmethod
     def planned(cls, fragment: StagePlan, join: StagePlan, settings: MergeSettings) -> tuple[StagePlan, ...]:
@@ -69,18 +70,18 @@ class AgglomerateStage(Stage):
     @classmethod
     def memory_a_voxel(cls, plan: StagePlan) -> float:
         # Above the first level there is only what parts could not decide. That lies at their faces, so that there is half as much
-        # a voxel from level to level (a hard phantom of a gigavoxel: 9 and 3 bytes on the second and the third).
+        # a voxel from level to level (a hard phantom: 5 bytes on the second, 1.6 on the third).
         level = plan.parameters.get("level", 1)
-        memory = cls.memory if level == 1 else 20.0 / 2 ** (level - 1)
+        memory = cls.memory if level == 1 else 14.0 / 2 ** (level - 1)
         # A histogram is 128 bytes an edge, and all of them are twice in memory for a moment.
         return memory * (1 if plan.parameters["scoring"] == "mean" else 4)
 
-    @cached_property
+    @lazy
     def within(self) -> StagePlan:
         """The stage of the level below; the fragment stage below the first."""
         return StagePlan.load(stage_folder(self.plan.inputs["within"], self.plan.workspace))
 
-    @cached_property
+    @lazy
     def join(self) -> StagePlan:
         return StagePlan.load(stage_folder(self.plan.inputs["joins"], self.plan.workspace))
 
@@ -90,6 +91,7 @@ class AgglomerateStage(Stage):
         meeting = list(faces_between(self.join.grid, self.within.grid, block.core))
         part = merge_part(
             (each.objects() for each in within),
+            (each.growth() for each in within),
             [each.faces() for each in within],
             [outer_sides(each.core, block.core) for each in within],
             (each.edges() for each in within),
@@ -130,6 +132,9 @@ class PartTables:
     def objects(self) -> ObjectTable:
         return ObjectTable.read(objects_path(self.plan.folder, self.index) if self._is_block else self._path("objects"))
 
+    def growth(self) -> GrowthTable:
+        return GrowthTable.read(growth_path(self.plan.folder, self.index) if self._is_block else self._path("growth"))
+
     def edges(self) -> EdgeTable:
         return EdgeTable.read(edges_path(self.plan.folder, self.index) if self._is_block else self._path("edges"))
 
@@ -150,6 +155,7 @@ def write_part(folder: Path, index: int, part: MergedPart) -> None:
     part.fragments.write(_path(folder, "fragments", index))
     part.merges.write(_path(folder, "merges", index))
     part.undecided.objects.write(_path(folder, "objects", index))
+    part.undecided.growth.write(_path(folder, "growth", index))
     part.undecided.edges.write(_path(folder, "edges", index))
     part.undecided.faces.write(_path(folder, "faces", index))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.checksums import voxels_checksum
 from axonloom.config.volumes import SegmentationSettings
 from axonloom.geometry import Block, BlockGrid, Box, chunk_for_blocks
+from axonloom.lazy import lazy
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input
 from axonloom.stages.layer_stage import LayerStage
@@ -45,7 +45,7 @@ class ApplyStage(LayerStage):
             workspace=fragment.workspace,
         )
 
-    @cached_property
+    @lazy
     def fragments(self) -> Volume:
         return open_volume_input(self.plan.inputs["fragments"], self.plan.workspace)
 
@@ -53,7 +53,7 @@ class ApplyStage(LayerStage):
         """From the ids that a block wrote to segments."""
         return LookupTable.open(lookup_path(stage_folder(self.plan.inputs["pool"], self.plan.workspace), block))
 
-    @cached_property
+    @lazy
     def output(self) -> Volume:
         return self.layer.volume()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from axonloom.evaluation.contingency import ContingencyTable
 from axonloom.geometry import Block, BlockGrid
+from axonloom.lazy import lazy
 from axonloom.stage import Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_input
 from axonloom.volumes import Volume
@@ -40,11 +40,11 @@ class ContingencyStage(Stage):
             workspace=fragment.workspace,
         )
 
-    @cached_property
+    @lazy
     def fragments(self) -> Volume:
         return open_volume_input(self.plan.inputs["fragments"], self.plan.workspace)
 
-    @cached_property
+    @lazy
     def labels(self) -> Volume:
         return open_volume_input(self.plan.inputs["labels"], self.plan.workspace)
 

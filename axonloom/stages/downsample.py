@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.config.volumes import VolumeSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
+from axonloom.lazy import lazy
 from axonloom.measured import stage_folders
 from axonloom.stage import PLAN, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input, stage_folder, stage_input, volume_input
@@ -91,14 +91,14 @@ class DownsampleStage(ToolStage):
             given = stage_input(plans[-1])
         return tuple(plans)
 
-    @cached_property
+    @lazy
     def below(self) -> Volume:
         given = self.plan.inputs["below"]
         if given["kind"] == "stage":
             return DownsampleStage(self._planned_below()).output
         return open_volume_input(given, self.plan.workspace)
 
-    @cached_property
+    @lazy
     def output(self) -> Volume:
         found = self.present()
         if found is None:
@@ -139,13 +139,30 @@ class DownsampleStage(ToolStage):
         folders = stage_folders(self.plan.workspace)
         return (StagePlan.load(folder) for folder in folders if (folder / BEGUN).exists())
 
+    def _in_its_place(self) -> Iterator[StagePlan]:
+        """Stages that made the same scale otherwise."""
+        return (
+            other
+            for other in self._known()
+            if other.fingerprint != self.plan.fingerprint and _target(other) == _target(self.plan)
+        )
+
+    def replaces(self) -> str | None:
+        made = next((other for other in self._in_its_place() if other.ledger.read().done), None)
+        present = self.present()
+        if made is None or present is None:
+            return None
+        return (
+            f"{present.uri} is there, made with method {made.parameters['method']} and factor {made.parameters['factor']}: it is "
+            f"written over with method {self.plan.parameters['method']}"
+        )
+
     def prepare(self) -> None:
         # First: what is there without this was made by others.
         (self.plan.folder / BEGUN).touch()
         # What is made in other ways goes into the same scale, and is not there any more.
-        for other in self._known():
-            if other.fingerprint != self.plan.fingerprint and _target(other) == _target(self.plan):
-                other.ledger.void()
+        for other in self._in_its_place():
+            other.ledger.void()
         add_mip(self.below, self.plan.parameters["factor"])
 
     def process(self, block: Block) -> Mapping[str, Any]:

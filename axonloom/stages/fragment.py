@@ -22,7 +22,7 @@ from axonloom.stages.fragments_volume import FragmentsStage, objects_path
 
 class FragmentStage(FragmentsStage):
     name = "fragment"
-    version = 3
+    version = 4
     voxels_per_second = 8e6
     # Memory: 23 on affinities as networks predict them; a phantom of hard mistakes has ten times the basins.
     bytes_read, bytes_written, memory = 3.0, 2.0, 55.0
@@ -84,6 +84,7 @@ class FragmentStage(FragmentsStage):
         self.fragments.write(block.core, labels)
         self.fragments.sync(block.core)
         found.objects.write(objects_path(self.plan.folder, block.index))
+        found.growth.write(growth_path(self.plan.folder, block.index))
         found.edges.write(edges_path(self.plan.folder, block.index))
         found.faces.write(faces_path(self.plan.folder, block.index))
         return {
@@ -94,7 +95,11 @@ class FragmentStage(FragmentsStage):
         }
 
     def files(self, block: Block) -> list[Path]:
-        return [place(self.plan.folder, block.index) for place in (objects_path, edges_path, faces_path)]
+        return [place(self.plan.folder, block.index) for place in (objects_path, growth_path, edges_path, faces_path)]
+
+
+def growth_path(folder: Path, block: int) -> Path:
+    return folder / "growth" / f"{block:08d}.parquet"
 
 
 def edges_path(folder: Path, block: int) -> Path:

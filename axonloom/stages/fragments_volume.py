@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from axonloom.geometry import Block, Box, Zyx, chunk_for_blocks
+from axonloom.lazy import lazy
 from axonloom.stage import Stage, StageError
 from axonloom.stages.inputs import open_volume_input
 from axonloom.stages.stage_volume import ensure_volume
@@ -38,16 +38,16 @@ class FragmentsStage(Stage):
             raise StageError(f"volumes.mask has {found} voxels (zyx), the affinities have {shape}: they must agree")
         return {"affinities": affinities, "mask": mask}
 
-    @cached_property
+    @lazy
     def affinities(self) -> Volume:
         return open_volume_input(self.plan.inputs["affinities"], self.plan.workspace)
 
-    @cached_property
+    @lazy
     def mask(self) -> Volume | None:
         given = self.plan.inputs.get("mask")
         return open_volume_input(given, self.plan.workspace) if given is not None else None
 
-    @cached_property
+    @lazy
     def fragments(self) -> Volume:
         return open_volume(str(self.plan.folder / "fragments.zarr"))
 

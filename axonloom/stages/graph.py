@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from axonloom.assembly.edge_table import EdgeTable
+from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.join_table import JoinTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import assemble
 from axonloom.geometry import Block
 from axonloom.segmentation.absorption import absorb
 from axonloom.stage import Stage, StagePlan
-from axonloom.stages.fragment import edges_path
+from axonloom.stages.fragment import edges_path, growth_path
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
 from axonloom.stages.join import joins_path
@@ -26,7 +27,7 @@ class GraphStage(Stage):
     """Writes the fragments (canonical id, voxels), the edges, and the table from provisional to canonical ids."""
 
     name = "graph"
-    version = 4
+    version = 5
     bytes_read, bytes_written, memory = 1.7, 0.5, 40.0
 
     @classmethod
@@ -49,7 +50,8 @@ class GraphStage(Stage):
             EdgeTable.concatenate([EdgeTable.read(edges_path(f, b)) for b in blocks for f in (fragment, join)]),
             JoinTable.concatenate([JoinTable.read(joins_path(join, b)) for b in blocks]).pairs,
         )
-        graph = absorb(graph, self.plan.parameters["absorb"], self.plan.parameters["low"])
+        growth = GrowthTable.concatenate([GrowthTable.read(growth_path(fragment, b)) for b in blocks])
+        graph = absorb(graph, self.plan.parameters["absorb"], self.plan.parameters["low"], growth)
         graph.fragments.write(self.plan.folder / FRAGMENTS)
         graph.edges.write(self.plan.folder / EDGES)
         graph.canonical.write(self.plan.folder / CANONICAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from axonloom.checksums import voxels_checksum
 from axonloom.config.infer import InferSettings
 from axonloom.config.model import ModelSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.inference.batch_size import batch_for_gpu
 from axonloom.inference.blending import Blending
 from axonloom.inference.block_size import economical_block
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor, load_predictor, settings_that_matter
+from axonloom.lazy import lazy
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint, open_checkpoint
 from axonloom.stage import Stage, StageError, StagePlan
@@ -66,7 +67,7 @@ class InferStage(Stage):
                 )
             coarser_by(found_tissue.shape, shape)
             inputs["tissue"] = tissue
-        parameters = settings_that_matter(settings, found)
+        parameters = prediction_parameters(settings, found, workspace)
         return StagePlan(
             stage=cls.name,
             version=cls.version,
@@ -78,23 +79,23 @@ class InferStage(Stage):
             workspace=workspace,
         )
 
-    @cached_property
+    @lazy
     def image(self) -> Volume:
         return open_volume_input(self.plan.inputs["image"], self.plan.workspace)
 
-    @cached_property
+    @lazy
     def affinities(self) -> Volume:
         return open_volume(str(self.plan.folder / "affinities.zarr"))
 
-    @cached_property
+    @lazy
     def predictor(self) -> Predictor:
         return planned_predictor(self.plan)
 
-    @cached_property
+    @lazy
     def lattice(self) -> WindowLattice:
         return lattice_of(self.plan.grid.region.shape, self.plan.parameters)
 
-    @cached_property
+    @lazy
     def tissue(self) -> Volume | None:
         given = self.plan.inputs.get("tissue")
         return open_volume_input(given, self.plan.workspace) if given is not None else None
@@ -147,6 +148,16 @@ class InferStage(Stage):
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.affinities, block.core
+
+
+def prediction_parameters(
+    settings: InferSettings, checkpoint: Checkpoint | ForeignCheckpoint, workspace: Path
+) -> dict[str, Any]:
+    """What decides the bytes of a prediction; a batch that is ``auto`` is the one for this machine's GPU."""
+    parameters = settings_that_matter(settings, checkpoint)
+    if settings.batch == "auto" and parameters["device"] != "cpu":
+        parameters["batch"] = batch_for_gpu(workspace, checkpoint, parameters)
+    return parameters
 
 
 def checkpoint_input(checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from axonloom.config.block_files import JoinSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.durable import sync_folder, write_json
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
+from axonloom.lazy import lazy
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import ToolStage
@@ -88,7 +88,7 @@ class JoinFilesStage(ToolStage):
             workspace=workspace,
         )
 
-    @cached_property
+    @lazy
     def source(self) -> BlockFiles:
         return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
 
@@ -132,15 +132,31 @@ class JoinFilesStage(ToolStage):
         """Whether the target is there, as it was made here."""
         if not self.is_exported:
             return made_from(self.target) == self.plan.fingerprint
-        note = self.export_note
-        return note.exists() and self.place.exists() and json.loads(note.read_text()) == file_identity(self.place)
+        note = self._exported()
+        return note is not None and self.place.exists() and note.get("file") == file_identity(self.place)
+
+    def _exported(self) -> dict[str, Any] | None:
+        """What the note says: the file, and how many blocks had been finished by then, each as often as it was."""
+        return json.loads(self.export_note.read_text()) if self.export_note.exists() else None
+
+    def _completions(self) -> int:
+        return sum(1 for _ in self.plan.ledger.facts())
 
     def finish(self) -> None:
         """Give the volume its name, or write the file, now that all blocks are done."""
         self.require_own_target()
-        if self.is_exported and not self.is_finished():
-            # The note first: what has its name without it would be taken for somebody else's.
-            export(self.output, self.place, lambda made: write_json(self.export_note, file_identity(made)))
+        if self.is_exported:
+            exported, completions = self._exported(), self._completions()
+            # Blocks that were damaged and are made again have to get into the file too.
+            if not self.is_finished() or exported is None or exported.get("completions") != completions:
+                # The note first: what has its name without it would be taken for somebody else's.
+                export(
+                    self.output,
+                    self.place,
+                    lambda made: write_json(
+                        self.export_note, {"file": file_identity(made), "completions": completions}
+                    ),
+                )
         elif self.building.exists() and not self.is_exported:
             self.building.rename(self.place)
             sync_folder(self.place.parent)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 
 from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.durable import write_json
+from axonloom.lazy import lazy
 from axonloom.lease import Lease, require_claim
 from axonloom.ledger import LedgerState
 from axonloom.stage import Stage, StagePlan
@@ -20,7 +20,7 @@ CREATION = "layer.json"
 class LayerStage(Stage):
     """A stage whose blocks go into the layer that its plan names."""
 
-    @cached_property
+    @lazy
     def layer(self) -> SegmentationLayer:
         return layer_of(self.plan)
 

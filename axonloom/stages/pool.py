@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import Threshold
 from axonloom.config.merge import MergeSettings
 from axonloom.geometry import Block, BlockGrid
+from axonloom.lazy import lazy
 from axonloom.segmentation.dust import without_dust
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
@@ -72,7 +72,7 @@ class PoolStage(Stage):
         """Whether :meth:`segments_of` can be asked for other thresholds than the plan's."""
         return self._merged.stage == AgglomerateStage.name
 
-    @cached_property
+    @lazy
     def blocks(self) -> BlockGrid:
         """Those that wrote the fragments."""
         plan = StagePlan.load(self._folder("fragments"))
@@ -186,20 +186,20 @@ class PoolStage(Stage):
     def _has_rules(self) -> bool:
         return bool({"dust", "discard"} & set(self.plan.parameters))
 
-    @cached_property
+    @lazy
     def _merged(self) -> StagePlan:
         return StagePlan.load(self._folder("merged"))
 
-    @cached_property
+    @lazy
     def _tree(self) -> MergedTree:
         return MergedTree(self._merged)
 
-    @cached_property
+    @lazy
     def _canonical(self) -> IdMap:
         """From the ids that blocks wrote to those of the fragments, where these were merged all at once."""
         return IdMap.read(stage_folder(self._merged.inputs["graph"], self.plan.workspace) / CANONICAL)
 
-    @cached_property
+    @lazy
     def _partition(self) -> IdMap:
         return IdMap.read(self._folder("merged") / PARTITION)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,18 @@ from axonloom.config.infer import InferSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.inference.blockwise import predict_block
-from axonloom.inference.predictor import Predictor, require_grey_levels, settings_that_matter
+from axonloom.inference.predictor import Predictor, require_grey_levels
+from axonloom.lazy import lazy
 from axonloom.networks.foreign import open_checkpoint
 from axonloom.stage import StageError, StagePlan
-from axonloom.stages.infer import batches_at_once, blending_of, checkpoint_input, lattice_of, planned_predictor
+from axonloom.stages.infer import (
+    batches_at_once,
+    blending_of,
+    checkpoint_input,
+    lattice_of,
+    planned_predictor,
+    prediction_parameters,
+)
 from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import FolderStage
 from axonloom.volumes.block_files import BlockFile, BlockFiles, write_block_file
@@ -56,7 +63,7 @@ class PredictStage(FolderStage):
             stage=cls.name,
             version=cls.version,
             parameters={
-                **settings_that_matter(infer, network),
+                **prediction_parameters(infer, network, workspace),
                 "target": portable(str(settings.target), workspace),
             },
             inputs={"files": files_input(found), "checkpoint": checkpoint_input(network)},
@@ -64,11 +71,11 @@ class PredictStage(FolderStage):
             workspace=workspace,
         )
 
-    @cached_property
+    @lazy
     def source(self) -> BlockFiles:
         return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
 
-    @cached_property
+    @lazy
     def target(self) -> BlockFiles:
         source = self.source
         return BlockFiles(
@@ -80,7 +87,7 @@ class PredictStage(FolderStage):
             made_from=self.plan.fingerprint,
         )
 
-    @cached_property
+    @lazy
     def predictor(self) -> Predictor:
         return planned_predictor(self.plan)
 

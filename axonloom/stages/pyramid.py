@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from axonloom.assembly.pyramid import coarser_box, downsample, downsampled_shape, finer_box
 from axonloom.checksums import voxels_checksum
 from axonloom.geometry import Block, BlockGrid, Box, Zyx
+from axonloom.lazy import lazy
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import stage_input
 from axonloom.stages.layer_stage import LayerStage
@@ -35,11 +35,11 @@ class PyramidStage(LayerStage):
             workspace=below.workspace,
         )
 
-    @cached_property
+    @lazy
     def below(self) -> Volume:
         return self.layer.volume(self.plan.parameters["mip"] - 1)
 
-    @cached_property
+    @lazy
     def output(self) -> Volume:
         return self.layer.volume(self.plan.parameters["mip"])
 

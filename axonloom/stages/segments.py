@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from axonloom.assembly.gathering import gathered
 from axonloom.assembly.segment_properties import properties_path, write_segment_properties
 from axonloom.assembly.segment_table import SegmentTable
 from axonloom.geometry import Block
+from axonloom.lazy import lazy
 from axonloom.stage import StagePlan
 from axonloom.stages.apply import segments_path
 from axonloom.stages.inputs import stage_folder, stage_input
@@ -39,7 +39,7 @@ class SegmentsStage(LayerStage):
             workspace=apply.workspace,
         )
 
-    @cached_property
+    @lazy
     def apply(self) -> StagePlan:
         return StagePlan.load(stage_folder(self.plan.inputs["apply"], self.plan.workspace))
 

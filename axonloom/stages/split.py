@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from axonloom.config.block_files import SplitSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.config.volumes import VolumeSettings
 from axonloom.geometry import Block, BlockGrid, Box
+from axonloom.lazy import lazy
 from axonloom.stage import StagePlan
 from axonloom.stages.inputs import open_volume_input, volume_input
 from axonloom.stages.tool_stage import FolderStage
@@ -44,11 +44,11 @@ class SplitStage(FolderStage):
             workspace=workspace,
         )
 
-    @cached_property
+    @lazy
     def source(self) -> Volume:
         return open_volume_input(self.plan.inputs["volume"], self.plan.workspace)
 
-    @cached_property
+    @lazy
     def target(self) -> BlockFiles:
         parameters = self.plan.parameters
         return BlockFiles(

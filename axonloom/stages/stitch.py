@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from axonloom.assembly.overlap_table import OverlapTable, mutual_best
 from axonloom.assembly.union_find import canonical_ids
 from axonloom.config.merge import OverlapSettings
 from axonloom.geometry import Block
+from axonloom.lazy import lazy
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.fragments_volume import objects_path
 from axonloom.stages.inputs import stage_folder, stage_input
@@ -70,6 +70,6 @@ class StitchStage(Stage):
     def files(self, block: Block) -> list[Path]:
         return [lookup_path(self.plan.folder, b) for b in range(self._n_blocks)]
 
-    @cached_property
+    @lazy
     def _n_blocks(self) -> int:
         return len(StagePlan.load(stage_folder(self.plan.inputs["labels"], self.plan.workspace)).grid)

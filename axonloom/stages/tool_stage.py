@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 from axonloom.geometry import Block, Box
+from axonloom.lazy import lazy
 from axonloom.stage import Stage, StagePlan
 from axonloom.stages.registry import stage_class
 from axonloom.volumes import Volume
@@ -30,6 +30,14 @@ class ToolStage(Stage):
     def target_is_gone(self) -> bool:
         """Whether there is nothing (any more) of what this stage writes."""
 
+    def lost_blocks(self) -> list[int]:
+        """Blocks of which nothing is there (any more), while there is something of others."""
+        return []
+
+    def replaces(self) -> str | None:
+        """A sentence on what this stage will write over that was made from this workspace in another way; None: nothing."""
+        return None
+
     def finish(self) -> None:
         """Make of what the blocks left what the user named, once all are done. Any number of times."""
 
@@ -37,7 +45,7 @@ class ToolStage(Stage):
 class FolderStage(ToolStage):
     """A stage that fills a folder with files, one a block."""
 
-    @cached_property
+    @lazy
     @abstractmethod
     def target(self) -> BlockFiles:
         """What the folder is to hold."""
@@ -54,6 +62,10 @@ class FolderStage(ToolStage):
         folder = self.target.folder
         return not folder.is_dir() or not any(folder.iterdir())
 
+    def lost_blocks(self) -> list[int]:
+        target = self.target
+        return [number for number, file in enumerate(target.files) if not (target.folder / file.name).exists()]
+
     def prepare(self) -> None:
         self.require_own_target()
         self.target.write_index()
@@ -61,6 +73,10 @@ class FolderStage(ToolStage):
     def stored(self, block: Block) -> tuple[Volume, Box]:
         volume = self.target.volume(self.target.files[block.index])
         return volume, volume.box
+
+
+def is_tool(plan: StagePlan) -> bool:
+    return issubclass(stage_class(plan.stage), ToolStage)
 
 
 def tool_stage(plan: StagePlan) -> ToolStage:
@@ -77,7 +93,10 @@ def require_own_targets(plans: Sequence[StagePlan]) -> None:
 
 
 def forget_what_is_gone(plans: Sequence[StagePlan]) -> None:
-    """Void the ledgers that speak of targets which were deleted since."""
+    """Void what ledgers say of targets, or of parts of them, that were deleted since."""
     for plan in plans:
-        if tool_stage(plan).target_is_gone():
+        stage = tool_stage(plan)
+        if stage.target_is_gone():
             plan.ledger.void()
+        elif lost := set(stage.lost_blocks()) & set(plan.ledger.read().done):
+            plan.ledger.undo(dict.fromkeys(lost, "its file is not there any more"))

@@ -22,15 +22,17 @@ from axonloom.volumes.tensorstore_io import is_remote
 from axonloom.volumes.tiff import EXTENSIONS as TIFF_EXTENSIONS
 from axonloom.volumes.tiff import TiffVolume, create_tiff
 from axonloom.volumes.tiff_folder import TiffFolder, create_tiff_folder
+from axonloom.volumes.tiles import EXTENSION as TILES_EXTENSION
+from axonloom.volumes.tiles import TileVolume
 from axonloom.volumes.volume import Volume, VolumeError
 from axonloom.volumes.zarr import ZarrVolume
 from axonloom.volumes.zarr_create import create_zarr
 
-Format = Literal["precomputed", "hdf5", "zarr", "n5", "tiff", "tiff folder"]
+Format = Literal["precomputed", "hdf5", "zarr", "n5", "tiff", "tiff folder", "tiles"]
 
 KNOWN = (
     "file.h5:dataset (.h5, .hdf5, .hdf), stack.tif (.tif, .tiff), a folder of TIFF sections (folder/), array.zarr, array.n5, "
-    "precomputed://path"
+    "precomputed://path, tiles.json"
 )
 
 _OPENERS = {
@@ -40,7 +42,10 @@ _OPENERS = {
     "n5": N5Volume,
     "tiff": TiffVolume,
     "tiff folder": TiffFolder,
+    "tiles": TileVolume,
 }
+
+_READ_ONLY: Mapping[str, str] = {"n5": "N5 is", "tiles": "tiles are"}
 
 _CREATORS: Mapping[str, Callable[[str, NewVolume], Volume]] = {
     "precomputed": create_precomputed,
@@ -64,7 +69,7 @@ def open_volume(
     ----------
     uri : str
         ``file.h5:dataset``, ``stack.tif``, a folder of TIFF sections, ``array.zarr`` or ``group.zarr/array``, ``data.n5/array``,
-        or ``precomputed://`` and a path or URL (``?mip=1`` for another scale). Zarr and precomputed may lie at gs, s3, https.
+        ``tiles.json`` (:mod:`axonloom.volumes.tiles`), or ``precomputed://`` and a path or URL (``?mip=1`` for another scale). Zarr and precomputed may lie at gs, s3, https.
     voxel_size : (z, y, x) or None
         Nanometres, where the file does not say it or says it wrong.
     offset : (z, y, x) or None
@@ -126,8 +131,8 @@ def create_volume(
     size = _three(shape, "shape", given)
     if channels is not None and channels < 1:
         raise VolumeError(f"{given}: channels is None or at least 1, not {channels}")
-    if kind == "n5":
-        raise VolumeError(f"{given}: N5 is only read here; create a .zarr")
+    if kind not in _CREATORS:
+        raise VolumeError(f"{given}: {_READ_ONLY[kind]} only read here; create a .zarr")
     stored_chunk = _three(chunk, "chunk", given) if chunk is not None else None
     record = VolumeRecord(
         checked_voxel_size(voxel_size, given) if voxel_size is not None else None,
@@ -169,6 +174,8 @@ def recognise(uri: str, creating: bool = False) -> tuple[Format, str]:
             return cast(Format, kind), str(path)
     if path.suffix.lower() in TIFF_EXTENSIONS and not path.is_dir():
         return "tiff", str(path)
+    if path.suffix.lower() == TILES_EXTENSION and not path.is_dir():
+        return "tiles", str(path)
     if creating:
         if uri.endswith("/"):
             return "tiff folder", str(path)

@@ -148,6 +148,27 @@ def test_workers_share_the_gpus_of_their_job():
 
     assert [gpu_of(f"axonloom-gpu-ab12cd-3-{k}", "0,2,5") for k in range(4)] == ["0", "2", "5", "0"]
     assert gpu_of("axonloom-gpu-ab12cd-3", "0,2") == "0,2"
+    # Processes of this machine are called by their number.
+    assert [gpu_of(str(k), "0,2") for k in range(3)] == ["0", "2", "0"]
+
+
+def test_gpus_of_a_machine_are_its_device_files(tmp_path):
+    from blocks.worker_life import gpus_of_machine
+
+    assert gpus_of_machine(tmp_path) == []
+    for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    assert gpus_of_machine(tmp_path) == ["0", "2", "10"]
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    from blocks.compute import Compute
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    runner = Compute(settings=ComputeSettings(on="dask", workers=2)).task_runner()
+    with runner:
+        found = runner.client.run(lambda: __import__("os").environ["CUDA_VISIBLE_DEVICES"])
+    assert sorted(found.values()) == ["4", "6"]
 
 
 def test_importing_dask_jobqueue_leaves_ctrl_c_alone():

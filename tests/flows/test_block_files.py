@@ -26,7 +26,7 @@ from axonloom.networks.registry import build
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets, tool_stage
 from axonloom.tools import TOOLS
-from axonloom.verify import verify_stage
+from axonloom.verify import repair, verify_stage
 from axonloom.volumes import VolumeError, create_volume, open_volume
 from axonloom.volumes.block_files import BlockFiles, first_hole
 from tests.flows.test_failures import axonloom, finished
@@ -64,6 +64,12 @@ def run(tool: str, folder: Path, **given: object) -> StagePlan:
     assert not report.failed, report.failed
     tool_stage(plan).finish()
     return plan
+
+
+def cut(folder: Path, array: np.ndarray) -> StagePlan:
+    """Files of an array in the folder ``b``."""
+    source = volume_of(folder, array)
+    return run("split", folder, split__source=source, split__target=str(folder / "b"), split__block=[20] * 3)
 
 
 @pytest.fixture
@@ -194,13 +200,7 @@ def test_folders_and_volumes_of_others_are_left_alone(tmp_path, image):
 
 
 def test_half_a_volume_has_no_name_yet(tmp_path, image):
-    run(
-        "split",
-        tmp_path,
-        split__source=volume_of(tmp_path, image),
-        split__target=str(tmp_path / "b"),
-        split__block=[20] * 3,
-    )
+    cut(tmp_path, image)
     joining = {"join__source": str(tmp_path / "b"), "join__target": str(tmp_path / "a.zarr")}
     (plan,) = plans("join", tmp_path, **joining)
     assert not run_alone(plan, range(5)).failed
@@ -214,6 +214,72 @@ def test_half_a_volume_has_no_name_yet(tmp_path, image):
     forget_what_is_gone([plan])
     run("join", tmp_path, **joining)
     np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
+
+
+def test_a_file_that_was_deleted_is_made_again(tmp_path, image):
+    given = {
+        "split__source": volume_of(tmp_path, image),
+        "split__target": str(tmp_path / "b"),
+        "split__block": [20] * 3,
+    }
+    plan = run("split", tmp_path, **given)
+    files = BlockFiles.open(tmp_path / "b")
+    others = {f.name: (tmp_path / "b" / f.name).stat().st_mtime_ns for f in files.files}
+    lost = files.files[3].name
+    del others[lost]
+    (tmp_path / "b" / lost).unlink()
+    forget_what_is_gone([plan])
+    run("split", tmp_path, **given)
+    np.testing.assert_array_equal(files.volume(files.files[3]).read(), image[files.files[3].box.slices])
+    assert {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in others} == others
+
+
+def test_what_was_repaired_gets_into_the_file(tmp_path, image):
+    cut(tmp_path, image)
+    joining = {"join__source": str(tmp_path / "b"), "join__target": str(tmp_path / "a.h5")}
+    (plan,) = plans("join", tmp_path, **joining)
+    assert not run_alone(plan).failed
+    stage = tool_stage(plan)
+    core = plan.grid.block(2).core
+    stage.output.write(core, np.zeros(core.shape, np.uint8))
+    stage.finish()
+    assert not np.array_equal(open_volume(joining["join__target"]).read(), image)
+    damages = [v.damage for v in verify_stage(plan) if v.damage is not None]
+    assert [d.block for d in damages] == [2]
+    repair(plan, damages)
+    run("join", tmp_path, **joining)
+    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
+    made = (tmp_path / "a.h5").stat().st_mtime_ns
+    run("join", tmp_path, **joining)
+    assert (tmp_path / "a.h5").stat().st_mtime_ns == made
+
+
+@pytest.mark.slow
+@pytest.mark.flow
+def test_failed_blocks_that_are_retried_give_the_volume_its_name(prefect_api, tmp_path, image):
+    run("split", tmp_path, split__source=volume_of(tmp_path, image), split__target=str(tmp_path / "b"))
+    target = str(tmp_path / "a.zarr")
+    given = {"join__source": str(tmp_path / "b"), "join__target": target, "blocks__shape": [16, 70, 65]}
+    (plan,) = plans("join", tmp_path, **given)
+    plan.save()
+    stage = tool_stage(plan)
+    stage.prepare()
+    # No chunk can be written while this file stands where their folder belongs.
+    in_the_way = Path(stage.building, "c")
+    in_the_way.touch()
+    options = [word for each in settings(tmp_path, **given, compute__retries=0) for word in ("--set", each)]
+    code, output = finished(axonloom(prefect_api, "tools", "join", tmp_path / "b", target, *options))
+    assert code == 1, output
+    assert plan.ledger.read().failed
+    in_the_way.unlink()
+    project = tmp_path / "project.yaml"
+    project.write_text(
+        f"workspace: {tmp_path / 'work'}\nblocks: {{shape: [16, 70, 65]}}\njoin: {{source: {tmp_path / 'b'}, target: {target}}}\n"
+    )
+    code, output = finished(axonloom(prefect_api, "retry-failed", project))
+    assert code == 0, output
+    assert "nothing is left to do" in output
+    np.testing.assert_array_equal(open_volume(target).read(), image)
 
 
 @pytest.mark.parametrize("target", ["gs://bucket/a.zarr", "precomputed://gs://bucket/a", "a.h5:main"])
@@ -240,13 +306,7 @@ def test_images_that_a_network_does_not_know_are_refused(tmp_path, image):
 
 def test_labels_are_not_averaged(tmp_path):
     labels = np.random.default_rng(1).integers(0, 9, SHAPE).astype(np.uint32)
-    run(
-        "split",
-        tmp_path,
-        split__source=volume_of(tmp_path, labels),
-        split__target=str(tmp_path / "b"),
-        split__block=[20] * 3,
-    )
+    cut(tmp_path, labels)
     joining = {"join__source": str(tmp_path / "b"), "join__target": f"precomputed://{tmp_path / 'seg'}"}
     with pytest.raises(StageError, match=r"join\.how to crop"):
         run("join", tmp_path, **joining)

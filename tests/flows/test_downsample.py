@@ -18,7 +18,7 @@ from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.stage import StageError
 from axonloom.stages.downsample import DownsampleStage
-from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets
+from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets, tool_stage
 from axonloom.verify import verify_stage
 from axonloom.volumes import VolumeError, create_volume, open_volume
 from tests.flows.test_failures import axonloom, finished
@@ -175,12 +175,17 @@ def test_a_scale_that_was_deleted_is_made_anew(tmp_path, image):
 
 def test_another_method_takes_the_place_of_the_first(tmp_path, image):
     layer = layer_of(tmp_path / "em", image)
-    for method in ("mean", "mode", "mean"):
+    for method, before in (("mean", None), ("mode", "mean"), ("mean", "mode")):
         plans = DownsampleStage.planned(
             DownsampleSettings(layer=layer, mips=1, method=method), (8, 16, 32), tmp_path / "work"
         )
         require_own_targets(plans)
+        told = tool_stage(plans[0]).replaces()
+        assert (
+            told is None if before is None else f"with method {before}" in told and f"over with method {method}" in told
+        )
         run_all(plans)
+        assert tool_stage(plans[0]).replaces() is None
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), mean_of(image, (2, 2, 2)))
 
 

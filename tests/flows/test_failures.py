@@ -27,7 +27,7 @@ pytestmark = pytest.mark.flow
 def axonloom(prefect_api: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "axonloom", *map(str, arguments)],
-        env={**os.environ, "PREFECT_API_URL": prefect_api, "COLUMNS": "200"},
+        env={**os.environ, "PREFECT_API_URL": prefect_api, "COLUMNS": "200", "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -35,7 +35,13 @@ def axonloom(prefect_api: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=240)
+    """Its exit code and output; one that hangs is aborted, so that what each of its threads was waiting for is told."""
+    try:
+        output, _ = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        output, _ = process.communicate(timeout=60)
+        pytest.fail(f"it did not end:\n{output}")
     return process.returncode, output
 
 

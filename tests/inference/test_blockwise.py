@@ -76,7 +76,7 @@ def plain(image: np.ndarray, lattice: WindowLattice, predictor: Predictor, blend
         at = lattice.window_at(index).shifted((24, 24, 24)).slices
         window = predictor.normalised(padded[at][None])[None]
         batch = np.concatenate([window] * predictor.batch)
-        total[(slice(None), *at)] += predictor.predict(batch)[0] * weights
+        total[(slice(None), *at)] += predictor.predict(batch)[0].numpy() * weights
         weight[at] += weights
     inner = Box.of_shape(image.shape).shifted((24, 24, 24)).slices
     return total[(slice(None), *inner)] / weight[inner] * 255
@@ -129,7 +129,7 @@ def test_a_window_has_its_place_in_the_batch_wherever_the_block_is() -> None:
     def remember(core: Box) -> dict[Box, np.ndarray]:
         read = lattice.hull(core)
         return {
-            window: np.array(output)
+            window: output.numpy().copy()
             for window, output in window_outputs(
                 read_reflected(image, read), read, lattice.indices_touching(core), lattice, predictor
             )

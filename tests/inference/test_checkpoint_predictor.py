@@ -66,7 +66,7 @@ def test_the_predictor_is_the_trained_network_with_its_normalisation_and_activat
     predictor = load_predictor(checkpoint, settings_that_matter(InferSettings(device="cpu"), checkpoint))
     assert predictor.channels == 3
     raw = np.random.default_rng(0).integers(0, 256, (1, 9, 17, 17), dtype=np.uint8)
-    found = predictor.predict(predictor.normalised(raw)[None])
+    found = predictor.predict(predictor.normalised(raw)[None]).numpy()
     with torch.no_grad():
         logits = checkpoint.build_network()(torch.from_numpy(((raw - 100.0) / 50.0).astype(np.float32))[None])
     np.testing.assert_allclose(found, torch.sigmoid(logits).numpy(), atol=1e-5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from axonloom.inference.predictor import PredictionError, Predictor
+from axonloom.inference.predictor import OutOfMemoryError, PredictionError, Predictor
 from axonloom.networks.normalisation import Normalisation
 from tests.inference.arrays import small_network
 
@@ -60,7 +60,7 @@ def test_threads_are_put_back_after_an_error() -> None:
 )
 def test_activations(activation, expected) -> None:
     values = np.random.default_rng(1).normal(size=(2, 3, 4, 5, 6)).astype(np.float32)
-    found = Predictor(lambda x: x, activation=activation, batch=2).predict(values)
+    found = Predictor(lambda x: x, activation=activation, batch=2).predict(values).numpy()
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected(values), atol=1e-6)
 
@@ -82,8 +82,8 @@ def test_normalisation_is_that_of_training() -> None:
 
 def test_bfloat16_is_close_and_float32_outside() -> None:
     values = np.random.default_rng(2).normal(size=(1, 1, 8, 8, 8)).astype(np.float32)
-    exact = Predictor(small_network()).predict(values)
-    low = Predictor(small_network(), precision="bfloat16").predict(values)
+    exact = Predictor(small_network()).predict(values).numpy()
+    low = Predictor(small_network(), precision="bfloat16").predict(values).numpy()
     assert low.dtype == np.float32
     assert 0 < np.abs(low - exact).max() < 0.1
 
@@ -125,3 +125,22 @@ def test_a_network_that_does_not_fit_is_named(network, says: str) -> None:
 def test_a_batch_of_another_size_is_refused() -> None:
     with pytest.raises(PredictionError, match="a batch here"):
         Predictor(lambda x: x, batch=2).predict(np.zeros((1, 1, 4, 4, 4), np.float32))
+
+
+def test_too_little_memory_names_what_to_make_smaller() -> None:
+    def greedy(windows: torch.Tensor) -> torch.Tensor:
+        return torch.empty(2**50, dtype=torch.float32)
+
+    for batch, what in ((1, "infer.window"), (2, "infer.batch")):
+        with pytest.raises(
+            OutOfMemoryError, match=rf"no memory on cpu for {batch} windows of \(4, 4, 4\).*smaller {what}"
+        ):
+            Predictor(greedy, batch=batch).predict(np.zeros((batch, 1, 4, 4, 4), np.float32))
+
+
+def test_other_errors_of_a_network_are_not_taken_for_missing_memory() -> None:
+    def wrong(windows: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        Predictor(wrong).predict(np.zeros((1, 1, 4, 4, 4), np.float32))

@@ -38,7 +38,7 @@ def perfect(offsets):
 def test_a_perfect_predictor_stays_perfect(labels, offsets, count, merge):
     meaning = Affinity(offsets)
     predictor = Predictor(perfect(offsets), activation="none", views=Views.of(count, meaning.seen, merge))
-    found = predictor.predict(labels[None, None].astype(np.float32))[0]
+    found = predictor.predict(labels[None, None].astype(np.float32))[0].numpy()
     expected = affinities(labels, offsets).astype(np.float32)
     inside = np.ones(SHAPE, bool)
     for channel, offset in enumerate(offsets):
@@ -54,7 +54,7 @@ def test_moving_nothing_is_wrong_for_affinities(labels):
     """What others do, to know that the test above could fail."""
     naive = Views.of(16, lambda turn: [Seen(c) for c in range(3)])
     found = Predictor(perfect(LONG[:3]), activation="none", views=naive).predict(labels[None, None].astype(np.float32))
-    assert (found[0] != affinities(labels, LONG[:3]))[:, 1:, 1:, 1:].mean() > 0.05
+    assert (found[0].numpy() != affinities(labels, LONG[:3]))[:, 1:, 1:, 1:].mean() > 0.05
 
 
 def test_each_view_is_another_one():

@@ -16,7 +16,9 @@ from axonloom.chain import Chain
 from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
 from axonloom.pytc.inference import finish_inference, plan_inference
+from axonloom.volumes import open_volume
 from tests.flows.test_failures import axonloom, finished
+from tests.volumes.test_tiles import write_tiles
 
 CONFIG = """
 MODEL:
@@ -51,8 +53,15 @@ def result_of(
         report = run_alone(stage)
         assert not report.failed, report.failed
     finish_inference(planned, [s.folder for s in stages], [s.fingerprint for s in stages])
-    with h5py.File(planned.result) as file:
-        return planned.result, file["vol0"][:]
+    if planned.result.chunks is not None:
+        files = planned.result.files(open_volume(project / "image.tif").shape)
+        whole = np.zeros((3, *(max(box.stop[axis] for _, box in files) for axis in range(3))), np.uint8)
+        for path, box in files:
+            with h5py.File(path) as file:
+                whole[(slice(None), *box.slices)] = file["vol0"][:]
+        return files[0][0], whole
+    with h5py.File(planned.result.path) as file:
+        return planned.result.path, file["vol0"][:]
 
 
 def cases(shared: Path) -> list[dict]:
@@ -149,7 +158,15 @@ def test_weights_are_taken_over_unchanged(shared, project):
         (["INFERENCE.OUTPUT_ACT", "['sigmoid', 'sigmoid']"], "one activation a target"),
         (["INFERENCE.AUG_NUM", "5"], "there are None, 4, 8 and 16"),
         (["INFERENCE.OUTPUT_SCALE", "[1, 2, 2]"], "INFERENCE.OUTPUT_SCALE is not supported"),
-        (["DATASET.DO_CHUNK_TITLE", "1"], "tiles in JSON"),
+        (
+            ["INFERENCE.DO_CHUNK_TITLE", "1", "DATASET.DATA_CHUNK_NUM", "[1, 90, 1]"],
+            r"DATA_CHUNK_NUM \[1, 90, 1\] cannot cut",
+        ),
+        (
+            ["INFERENCE.DO_CHUNK_TITLE", "1", "INFERENCE.IMAGE_NAME", "image.tif@image.tif"],
+            "is for one image, and there are 2",
+        ),
+        (["INFERENCE.DO_CHUNK_TITLE", "1", "DATASET.CHUNK_IND_SPLIT", "0-2"], "one run predicts all chunks"),
         (["INFERENCE.IMAGE_NAME", "gone.tif"], "gone.tif"),
     ],
 )
@@ -158,6 +175,36 @@ def test_what_does_not_fit_is_named(shared, project, more, message):
 
     with pytest.raises(BadInputError, match=message):
         result_of(project, shared / "oracle" / "pytc" / "checkpoint_00003.pth.tar", more, compat=True)
+
+
+def test_tiles_in_chunks(shared, project):
+    checkpoint = shared / "oracle" / "pytc" / "checkpoint_00003.pth.tar"
+    _, whole = result_of(project, checkpoint, [], compat=False)
+    write_tiles(project / "tiles", tifffile.imread(project / "image.tif"))
+    more = [
+        "INFERENCE.DO_CHUNK_TITLE",
+        "1",
+        "DATASET.DATA_CHUNK_NUM",
+        "[1, 3, 2]",
+        "INFERENCE.IMAGE_NAME",
+        "tiles/tiles.json",
+    ]
+    path, found = result_of(
+        project, checkpoint, [*more, "INFERENCE.OUTPUT_PATH", str(project / "chunks")], compat=False
+    )
+    # As PyTorch Connectomics cuts 70 and 76 voxels.
+    assert path.name == "result_0-20-0-23-0-38.h5"
+    assert len(list((project / "chunks").glob("*.h5"))) == 6
+    np.testing.assert_array_equal(found, whole)
+    # A chunk that was deleted is written again, and no other.
+    times = {file: file.stat().st_mtime_ns for file in (project / "chunks").glob("*.h5") if file != path}
+    path.unlink()
+    _, again = result_of(project, checkpoint, [*more, "INFERENCE.OUTPUT_PATH", str(project / "chunks")], compat=False)
+    np.testing.assert_array_equal(again, whole)
+    assert times == {file: file.stat().st_mtime_ns for file in times}
+    path.write_bytes(b"of somebody else")
+    with pytest.raises(PytcError, match="was not made by axonloom"):
+        result_of(project, checkpoint, [*more, "INFERENCE.OUTPUT_PATH", str(project / "chunks")], compat=False)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"not a checkpoint at all"])

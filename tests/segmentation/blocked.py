@@ -9,6 +9,7 @@ import numpy as np
 
 from axonloom.assembly.edge_table import COLUMNS, HISTOGRAM, EdgeTable
 from axonloom.assembly.faces import face_contacts
+from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.lookup_table import relabel
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.region_graph import RegionGraph, assemble
@@ -88,7 +89,8 @@ def segment(
         EdgeTable.concatenate(edges),
         np.concatenate(joins),
     )
-    return Result(labels, absorb(graph, absorbing, low), grid, [done[i] for i in range(len(grid))])
+    growth = GrowthTable.concatenate([block.growth for block in done.values()])
+    return Result(labels, absorb(graph, absorbing, low, growth), grid, [done[i] for i in range(len(grid))])
 
 
 def assert_same_graph(one: RegionGraph, other: RegionGraph) -> None:

@@ -32,7 +32,7 @@ class Tree:
     ) -> None:
         self.grids = [grid, *grids]
         self.levels: list[list[MergedPart]] = []
-        undecided = [Undecided(b.objects, b.edges, OpenFaces.of_block(b.faces)) for b in blocks]
+        undecided = [Undecided(b.objects, b.growth, b.edges, OpenFaces.of_block(b.faces)) for b in blocks]
         for below, level in zip(self.grids[:-1], self.grids[1:], strict=True):
             self.levels.append([])
             for part in level:
@@ -51,6 +51,7 @@ class Tree:
                 self.levels[-1].append(
                     merge_part(
                         [each.objects for each in parts],
+                        [each.growth for each in parts],
                         [each.faces for each in parts],
                         [outer_sides(below.block(i).core, part.core) for i in within],
                         [each.edges for each in parts],

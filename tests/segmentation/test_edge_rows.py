@@ -50,15 +50,6 @@ def test_one_row_a_pair_is_left(bins):
     assert edges.histogram.tolist() == [[9, *[0] * (bins - 1)]] if bins else edges.histogram.shape == (1, 0)
 
 
-def test_around_takes_in_the_other_ends_of_strong_edges_only():
-    weak, strong = (255 - 10) << 55, (255 - 200) << 55
-    edges = taken_in(table((0, 1, 1, 1, 1, strong), (0, 2, 1, 1, 2, weak), (3, 1, 1, 1, 3, strong)))
-    objects = np.array([True, False, False, False])
-    assert edges.around(objects, 11).tolist() == [True, True, False, False]
-    assert edges.around(objects, 10).tolist() == [True, True, True, False]
-    assert objects.tolist() == [True, False, False, False]
-
-
 def test_nothing_is_nothing():
     edges = taken_in()
     assert len(edges) == len(edges.add_up() != FREE) - 16 == 0

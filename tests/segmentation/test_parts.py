@@ -26,7 +26,7 @@ def blockings(draw):
     return block, times
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     volumes(9),
     blockings(),
