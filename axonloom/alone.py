@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
-from axonloom.freed_memory import give_back_freed_memory
 from axonloom.lease import holding
 from axonloom.runner import BatchReport, run_blocks
 from axonloom.stage import StagePlan
@@ -29,6 +28,4 @@ def run_alone(plan: StagePlan, blocks: Iterable[int] | None = None) -> BatchRepo
         if isinstance(stage, LayerStage):
             stage.hold(held.enter_context(holding(stage.layer.lease, plan.fingerprint)))
         stage.prepare()
-        report = run_blocks(stage, range(len(plan.grid)) if blocks is None else blocks)
-        give_back_freed_memory()
-        return report
+        return run_blocks(stage, range(len(plan.grid)) if blocks is None else blocks)

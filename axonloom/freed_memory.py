@@ -1,12 +1,16 @@
 """Freed arrays stay with the process for the next block of a stage.
 
 Each block allocates the same arrays anew. By default the C library gives their memory back to the system when a block ends, which
-hands it out again page by page and clears each: a sixth of the time of cutting blocks of 128^3 voxels into fragments.
+hands it out again page by page and clears each: a sixth of the time of cutting blocks of 128^3 voxels into fragments. What is kept
+is given back when no batch runs any more: the next stage wants arrays of other sizes, and a worker that waits holds nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -17,18 +21,42 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT, OWN = 128 << 20, 32 << 20
 
 
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """What is freed within stays with the process, until the last of its threads leaves such a block."""
+    holders = _holders()
+    holders.enter()
+    try:
+        yield
+    finally:
+        holders.leave()
+
+
+class _Holders:
+    """How many threads of this process keep freed memory now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        mallopt = _of_c_library("mallopt")
+        kept = mallopt is not None and bool(mallopt(M_TRIM_THRESHOLD, KEPT)) and bool(mallopt(M_MMAP_THRESHOLD, OWN))
+        # Where it is not glibc, all stays as it is.
+        self._trim = _of_c_library("malloc_trim") if kept else None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0 and self._trim is not None:
+                self._trim(0)
+
+
 @cache
-def keep_freed_memory() -> bool:
-    """Ask the C library for it, once a process; False where it is not glibc, and all stays as it is."""
-    mallopt = _of_c_library("mallopt")
-    return mallopt is not None and bool(mallopt(M_TRIM_THRESHOLD, KEPT)) and bool(mallopt(M_MMAP_THRESHOLD, OWN))
-
-
-def give_back_freed_memory() -> None:
-    """Let go of what is kept: at the end of a stage, for the next one wants arrays of other sizes."""
-    trim = _of_c_library("malloc_trim")
-    if trim is not None:
-        trim(0)
+def _holders() -> _Holders:
+    return _Holders()
 
 
 def _of_c_library(name: str) -> Any:

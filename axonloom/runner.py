@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from axonloom.checksums import files_checksum
 from axonloom.config.failures import FailuresSettings
-from axonloom.freed_memory import keep_freed_memory
+from axonloom.freed_memory import freed_memory_kept
 from axonloom.geometry import Block
 from axonloom.ledger import LedgerWriter
 from axonloom.stage import Stage
@@ -137,7 +137,6 @@ def run_blocks(
     report = BatchReport()
     if not indices:
         return report
-    keep_freed_memory()
     first, last = min(indices), max(indices)
     state = stage.plan.ledger.read() if done is None else stage.plan.ledger.read_blocks(first, last)
     wanted = set(indices)
@@ -148,7 +147,7 @@ def run_blocks(
             b: trace for b, trace in state.failed.items() if b in wanted and state.failures[b] > failed_before.get(b, 0)
         }
     missing = [b for b in indices if b not in known and b not in report.failed]
-    with stage.plan.ledger.writer(first, last) as ledger:
+    with freed_memory_kept(), stage.plan.ledger.writer(first, last) as ledger:
         for index in missing:
             if should_stop():
                 raise StoppedError(f"stopped before block {index} of {stage.name}; run again to go on")

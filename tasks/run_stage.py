@@ -14,7 +14,6 @@ from axonloom.block_sets import runs
 from axonloom.config.compute import ComputeSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.free_disk import require_room
-from axonloom.freed_memory import give_back_freed_memory
 from axonloom.lease import holding
 from axonloom.ledger import LedgerState
 from axonloom.runner import StoppedError, hopeless
@@ -121,7 +120,6 @@ def _run(
         artifacts.update(state, force=True)
         given = [{**common, **_of_batch(batch, blocks, state)} for batch, blocks in found.open]
         gave_up = _run_open(plan, given, workers, run_batch, failures, artifacts, state)
-        give_back_freed_memory()
         state = plan.ledger.read()
         plan.ledger.write_snapshot(state)
     artifacts.update(state, force=True)

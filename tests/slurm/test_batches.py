@@ -80,7 +80,11 @@ def test_the_segmentation_is_that_of_local_threads(prefect_api, empty_slurm, tmp
     here = load_configuration(configure(project, tmp_path / "here", (64, 64, 64)))
     there = load_configuration(
         configure(
-            project, tmp_path / "there", (32, 32, 32), compute=compute(cores=2, workers=2).model_dump(mode="json")
+            project,
+            tmp_path / "there",
+            (32, 32, 32),
+            # Twice what a job of one worker has: a worker needs half a gigabyte to begin with.
+            compute=compute(cores=2, workers=2, memory="1900MB").model_dump(mode="json"),
         )
     )
     before = {job.id for job in empty_slurm.jobs(ended=True)}
