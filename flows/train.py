@@ -33,6 +33,8 @@ def train(configuration: Configuration) -> dict[str, Any]:
             run = stretch if until <= reached else stretch.with_options(refresh_cache=True)
             with untagged():
                 result = run(configuration, str(folder.absolute()), identity, until)
+            if result["finished"]:
+                break
     return {
         "checkpoint": result["best"],
         "mean_loss": result["loss"],

@@ -108,8 +108,11 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
             f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on"
         )
     logger.info("iteration %d of %d, loss %s", result.iteration, result.iterations, result.training_loss)
+    if result.status == "finished" and result.iteration < result.iterations:
+        logger.info("ended early: no lower validation loss for train.patience validations")
     return {
         "iteration": result.iteration,
+        "finished": result.status == "finished",
         "loss": result.training_loss,
         "validation_loss": result.validation_loss,
         "checkpoint": str(result.checkpoint.folder),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from axonloom.config.optimization import AverageSettings, OptimizerSettings, ScheduleSettings
 from axonloom.config.settings import Settings
 from axonloom.config.volumes import RegionSettings
 from axonloom.networks.presets import PresetError, preset
@@ -74,17 +75,34 @@ class TrainSettings(Settings):
     patch: tuple[Voxels, Voxels, Voxels] | None = Field(
         default=None, description="Voxels (z, y, x) of a training patch; the preset's when not given."
     )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="Batches whose gradients are averaged for one iteration: as a larger batch, in less memory.",
+    )
     learning_rate: float = Field(
-        default=2e-3, gt=0, description="Highest step size of AdamW, reached after the warmup."
+        default=2e-3, gt=0, description="Highest step size of the optimizer, reached after the warmup."
     )
     warmup: int = Field(
         default=50,
         ge=0,
-        description="Iterations in which the learning rate rises from 0; afterwards it falls along half a cosine to 0.",
+        description="Iterations in which the learning rate rises; afterwards it goes on as `schedule` says.",
     )
-    weight_decay: float = Field(default=1e-2, ge=0, description="Decay of the convolutions' weights (AdamW).")
-    gradient_norm: float = Field(
-        default=1.0, gt=0, description="Gradients longer than this (Euclidean) are shortened to it."
+    schedule: ScheduleSettings = Field(
+        default=ScheduleSettings(), description="What becomes of the learning rate after the warmup."
+    )
+    optimizer: OptimizerSettings = Field(
+        default=OptimizerSettings(), description="Which optimizer, and what it decays."
+    )
+    weight_decay: float = Field(default=1e-2, ge=0, description="Decay of the convolutions' weights.")
+    gradient_norm: float | None = Field(
+        default=1.0, gt=0, description="Gradients longer than this (Euclidean) are shortened to it; null: none are."
+    )
+    gradient_value: float | None = Field(
+        default=None, gt=0, description="Before that, each number of a gradient is cut to this size; null: none is."
+    )
+    average: AverageSettings = Field(
+        default=AverageSettings(), description="Whether the mean over many iterations is saved."
     )
     erosion: int | None = Field(
         default=None,
@@ -109,6 +127,11 @@ class TrainSettings(Settings):
     augment: AugmentSettings = Field(default=AugmentSettings(), description="Changes made to training samples.")
     validation: ValidationSettings = Field(
         default=ValidationSettings(), description="What is held out, and how often it is judged."
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Validations in a row without a lower loss after which training ends early; null: it goes through.",
     )
     checkpoint_every: int = Field(default=500, ge=1, description="Iterations between two checkpoints.")
     keep_checkpoints: int = Field(default=3, ge=1, description="Newest checkpoints kept, beside the best one.")

@@ -85,6 +85,8 @@ class Predictor:
         Channels of the output; None where the network alone knows.
     views : Views or None
         Sides from which the network looks at each window; None: one.
+    layout : torch.memory_format
+        In which order a voxel's channels lie in memory while the network computes; it changes the last bits.
 
     Raises
     ------
@@ -103,6 +105,7 @@ class Predictor:
         precision: Precision = "float32",
         channels: int | None = None,
         views: Views | None = None,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         if batch < 1 or threads < 1:
             raise PredictionError(f"batch and threads are at least 1, not {batch} and {threads}")
@@ -118,7 +121,8 @@ class Predictor:
         elif precision == "tf32":
             raise PredictionError("precision 'tf32' is a GPU's; on the CPU use 'float32' or 'bfloat16'")
         if isinstance(network, nn.Module):
-            network = network.eval().to(self.device)
+            # torch knows the word, its declarations do not.
+            network = network.eval().to(self.device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         self.network = network
         self.normalisation = normalisation
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
@@ -127,6 +131,7 @@ class Predictor:
         self.precision = precision
         self.channels = channels
         self.views = views
+        self.layout = layout
 
     def normalised(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels of one window, (c, z, y, x) of the image's dtype, as the network takes them: float32 of that shape."""
@@ -158,7 +163,9 @@ class Predictor:
             raise PredictionError(f"a batch here is ({self.batch}, c, z, y, x), not {windows.shape}")
         # torch's own allocation, because its kernels may treat memory differently that does not start on their boundary
         # (pinned for a GPU, which then copies while it computes).
-        pixels = torch.empty(windows.shape, dtype=torch.float32, pin_memory=self.device.type == "cuda")
+        pixels = torch.empty(
+            windows.shape, dtype=torch.float32, pin_memory=self.device.type == "cuda", memory_format=self.layout
+        )
         pixels.copy_(torch.from_numpy(windows))
         low = self.precision == "bfloat16"
         try:
@@ -187,7 +194,7 @@ class Predictor:
         return evidence
 
     def _evidence(self, pixels: Tensor) -> Tensor:
-        return self.activation(self.network(pixels).float()).float()
+        return self.activation(self.network(pixels).float()).float().contiguous()
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -303,6 +310,8 @@ def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mappi
             "or plan the inference anew"
         )
     meaning = checkpoint.representation()
+    # A CPU convolves faster where a voxel's channels lie together (1.1 to 1.4 times). A program from elsewhere may rely on their order.
+    together = parameters["device"] == "cpu" and isinstance(checkpoint, Checkpoint)
     return Predictor(
         checkpoint.build_network(),
         normalisation=_normalisation(checkpoint.normalisation, parameters.get("grey_levels")),
@@ -313,4 +322,5 @@ def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mappi
         device=parameters["device"],
         precision=parameters["precision"],
         channels=len(checkpoint.description.channels),
+        layout=torch.channels_last_3d if together else torch.contiguous_format,
     )

@@ -33,7 +33,7 @@ CROP = "crop"
 
 class InferStage(Stage):
     name = "infer"
-    version = 2
+    version = 3
     voxels_per_second = 1e5
     bytes_read, bytes_written, memory = 1.5, 3.0, 24.0
 

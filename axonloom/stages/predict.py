@@ -34,7 +34,7 @@ class PredictStage(FolderStage):
     """A block is a file; the grid counts files."""
 
     name = "predict"
-    version = 1
+    version = 2
     voxels_per_second = 0.01
     bytes_read, bytes_written, memory = 0.0, 0.0, 0.0
 

@@ -67,7 +67,7 @@ class TrainingResult:
     Attributes
     ----------
     status : {'finished', 'reached', 'stopped'}
-        All iterations are done; the stretch's goal is reached; or ``should_stop`` said so.
+        All iterations are done, or patience has ended; the stretch's goal is reached; or ``should_stop`` said so.
     iteration, iterations : int
         Done, and wanted.
     checkpoint : Checkpoint
@@ -199,28 +199,28 @@ class _Stretch:
             self._link()  # the process may have died between the checkpoint and its links
 
     def run(self, goal: int, should_stop: Callable[[], bool]) -> TrainingResult:
-        session, batch = self.session, self.settings.batch
+        session = self.session
         stopped = False
         samples = in_order(
             session.sampler.sample,
-            session.iteration * batch,
-            max(goal, session.iteration) * batch,
+            session.iteration * session.drawn,
+            max(goal, session.iteration) * session.drawn,
             self.settings.loaders,
-            ahead=2 * batch,
+            ahead=2 * session.drawn,
         )
         began, first = time.perf_counter(), session.iteration
         try:
             if self.checkpoint is None:
                 self._save()  # iteration 0: so that a stretch always has something to return to
-            while session.iteration < goal and not stopped:
-                loss = session.step(list(islice(samples, batch)))
+            while session.iteration < goal and not stopped and not session.out_of_patience:
+                loss = session.step(list(islice(samples, session.drawn)))
                 stopped = should_stop()
                 self._after(loss, first, time.perf_counter() - began, last=stopped or session.iteration == goal)
         finally:
             samples.close()
             self.log.close()
         assert self.checkpoint is not None
-        finished = session.iteration >= self.settings.iterations
+        finished = session.iteration >= self.settings.iterations or session.out_of_patience
         return TrainingResult(
             status="finished" if finished else "stopped" if stopped else "reached",
             iteration=session.iteration,
@@ -244,7 +244,7 @@ class _Stretch:
             entry["validation_loss"] = session.validate()
             is_best = session.best_iteration == session.iteration
         self.log.append(entry)
-        saved = last or is_best or session.iteration % settings.checkpoint_every == 0
+        saved = last or is_best or session.out_of_patience or session.iteration % settings.checkpoint_every == 0
         if saved:
             self._save()
         speed = (session.iteration - first) / max(seconds, 1e-9)
@@ -260,7 +260,7 @@ class _Stretch:
                 learning_rate=rate,
                 seconds=seconds,
                 iterations_per_second=speed,
-                voxels_per_second=speed * settings.batch * z * y * x,
+                voxels_per_second=speed * session.drawn * z * y * x,
                 checkpoint=self.checkpoint.folder if saved and self.checkpoint is not None else None,
                 skipped=self.skipped,
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,11 @@ from axonloom.config.train import TrainSettings
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
 from axonloom.networks.presets import preset
 from axonloom.networks.registry import build
+from axonloom.training.average import WeightAverage
 from axonloom.training.errors import TrainingError
+from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
-from axonloom.training.schedule import learning_rate
+from axonloom.training.schedule import Plateau, learning_rate
 
 SMOOTHING = 0.98  # of the running loss, per iteration
 # Settings that may change between stretches: they decide how long and how fast, not what is learned at an iteration.
@@ -69,16 +70,29 @@ class Session:
         self.layout = torch.channels_last_3d if device.type == "cpu" else torch.contiguous_format
         # torch knows the word, its declarations do not.
         self.network = network.to(device).to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=settings.learning_rate)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.plateau = Plateau(settings.schedule.patience)
+        self.average = WeightAverage(self.network, settings.average) if settings.average.kind != "none" else None
         self._validation: list[Sample] | None = None
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Weight decay acts on kernels, not on biases and scales."""
-        parameters = list(self.network.parameters())
-        return [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+    @property
+    def drawn(self) -> int:
+        """Samples of one iteration."""
+        return self.settings.batch * self.settings.accumulate
+
+    @property
+    def judged_network(self) -> nn.Module:
+        """What is validated and saved: the averaged weights, where there are some."""
+        return self.network if self.average is None else self.average.best
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last validations in a row were without a lower loss."""
+        patience, best = self.settings.patience, self.best_iteration
+        if patience is None or best is None:
+            return False
+        every = self.settings.validation.every
+        return self.iteration // every - best // every >= patience
 
     def step(self, samples: Sequence[Sample]) -> float:
         """One iteration; returns its loss.
@@ -93,30 +107,44 @@ class Session:
             highest=self.settings.learning_rate,
             warmup=self.settings.warmup,
             iterations=self.settings.iterations,
+            schedule=self.settings.schedule,
+            falls=self.plateau.falls,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, rate)
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        logits, loss = self._judged(samples)
-        loss.backward()
-        length = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
-        value = float(loss.detach())
+        value, seen = 0.0, []
+        batches = [samples[k : k + self.settings.batch] for k in range(0, len(samples), self.settings.batch)]
+        for batch in batches:
+            logits, loss = self._judged(batch, self.network)
+            (loss / len(batches)).backward()
+            value += float(loss.detach()) / len(batches)
+            seen.extend(logits.detach())
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        length = nn.utils.get_total_norm(gradients)
         if not (np.isfinite(value) and bool(torch.isfinite(length))):
-            raise TrainingError(self._blame(samples, logits, value))
+            raise TrainingError(self._blame(samples, seen, value))
+        if self.settings.gradient_value is not None:
+            nn.utils.clip_grad_value_(self.network.parameters(), self.settings.gradient_value)
+            length = nn.utils.get_total_norm(gradients)
+        if self.settings.gradient_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), self.settings.gradient_norm, length)
         self.optimizer.step()
         self.iteration += 1
         previous = value if self.running_loss is None else self.running_loss
         self.running_loss = SMOOTHING * previous + (1 - SMOOTHING) * value
+        self.plateau.see(self.running_loss)
+        if self.average is not None:
+            self.average.update(self.iteration)
         return value
 
     def validate(self) -> float:
         """Mean loss over the held-out crops, with the network as inference will use it."""
         if self._validation is None:
             self._validation = [self.sampler.validation_sample(i) for i in range(self.settings.validation.crops)]
-        self.network.eval()
+        network = self.judged_network.eval()
         with torch.no_grad():
-            losses = [float(self._judged([sample])[1]) for sample in self._validation]
+            losses = [float(self._judged([sample], network)[1]) for sample in self._validation]
         self.validation_loss = sum(losses) / len(losses)
         if self.best_loss is None or self.validation_loss < self.best_loss:
             self.best_loss, self.best_iteration = self.validation_loss, self.iteration
@@ -148,9 +176,13 @@ class Session:
             "validation_loss": self.validation_loss,
             "best_loss": self.best_loss,
             "best_iteration": self.best_iteration,
+            "plateau": self.plateau.state(),
             "data": self._data(),
         }
-        return write_checkpoint(folder, description, self.network.state_dict(), state)
+        if self.average is not None:
+            state["average"] = self.average.state()
+            state["network"] = self.network.state_dict()
+        return write_checkpoint(folder, description, self.judged_network.state_dict(), state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint that :meth:`save` wrote, as if nothing had happened in between.
@@ -162,8 +194,11 @@ class Session:
         """
         self._require_same(checkpoint)
         state = checkpoint.training_state()
-        self.network.load_state_dict(checkpoint.weights())
+        self.network.load_state_dict(state["network"] if self.average is not None else checkpoint.weights())
+        if self.average is not None:
+            self.average.restore(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.plateau.restore(state["plateau"])
         torch.set_rng_state(state["random"])
         self.iteration = state["iteration"]
         self.running_loss = state["running_loss"]
@@ -176,7 +211,9 @@ class Session:
         return json.dumps([volume.identity() for volume in self.sampler.volumes], sort_keys=True)
 
     def _require_same(self, checkpoint: Checkpoint) -> None:
-        before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
+        # Settings that did not exist then had the effect of today's defaults.
+        before = {**TrainSettings().model_dump(mode="json"), **checkpoint.description.settings}
+        now = self.settings.model_dump(mode="json")
         changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
         if changed:
             raise TrainingError(
@@ -189,15 +226,15 @@ class Session:
                 "workspace, with train.start_from to go on from its weights"
             )
 
-    def _judged(self, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    def _judged(self, samples: Sequence[Sample], network: nn.Module) -> tuple[Tensor, Tensor]:
         image, target, weight = (
             torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
             for name in ("image", "target", "weight")
         )
-        logits = self.network(image.contiguous(memory_format=self.layout))
+        logits = network(image.contiguous(memory_format=self.layout))
         return logits, self.sampler.representation.loss(logits, target, weight)
 
-    def _blame(self, samples: Sequence[Sample], logits: Tensor, loss: float) -> str:
+    def _blame(self, samples: Sequence[Sample], logits: Sequence[Tensor], loss: float) -> str:
         """Which sample made the loss useless, if one can be told from the others."""
         # Batch normalisation carries a broken voxel into the other samples' logits, so the images are asked first.
         guilty = [sample for sample in samples if not np.isfinite(sample.image).all()]

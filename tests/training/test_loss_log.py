@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from math import isclose
 from pathlib import Path
 
 import pytest
 
 from axonloom.training.loss_log import LossLog, LossLogError, read_log
-from axonloom.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize(
@@ -39,15 +37,3 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 def test_no_log_is_an_empty_log(tmp_path: Path) -> None:
     assert read_log(tmp_path / "loss.jsonl") == []
-
-
-def test_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(i, highest=2.0, warmup=10, iterations=110) for i in range(111)]
-    assert rates[:10] == sorted(rates[:10])
-    assert 0 < rates[0] < rates[9] < 2
-    assert rates[10] == 2
-    assert rates[10:] == sorted(rates[10:], reverse=True)
-    assert isclose(rates[60], 1.0)
-    assert rates[110] == 0
-    assert learning_rate(0, highest=1, warmup=0, iterations=1) == 1
-    assert learning_rate(999, highest=1, warmup=5, iterations=5) == 0
