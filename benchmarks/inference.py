@@ -6,7 +6,9 @@
 A network is run over an image through the stage ``infer``, from disk to disk, without a server: in one block that is the whole
 volume, in the default blocks, and in those named. Beside it stands the bare network: the same windows, already normalised and in
 memory, one batch after another on as many threads. ``ratio_to_bare_network`` is the time that the bare network takes for the
-windows that were computed, over what the stage took (CPU seconds on a CPU, else seconds). Then, for each shape of blocks:
+windows that were computed, over what the stage took (CPU seconds on a CPU, else seconds). A machine changes its speed within minutes,
+so on a CPU the bare network runs in between, on every fourth batch once more, which is not counted for the stage; a GPU works
+ahead of the stage, and the bare network runs before and after. Then, for each shape of blocks:
 
 redundant_share
     Windows computed over windows of the volume: at the border of blocks some are computed twice.
@@ -17,7 +19,7 @@ voxels_per_s
 seconds
     Where the rest went: reading, normalising, blending, rounding, writing.
 
-With ``--processes N`` the default blocks are also run by one process on one core, and by N processes on a core each.
+With ``--processes N`` some blocks of 64^3 are also run by one process on one core, and by N processes on a core each, in turn.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ from axonloom.alone import run_alone
 from axonloom.geometry import BlockGrid, Zyx
 from axonloom.inference import blockwise
 from axonloom.inference.accumulator import Accumulator
-from axonloom.inference.predictor import load_predictor
+from axonloom.inference.predictor import Predictor, load_predictor
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
 from axonloom.networks.normalisation import Normalisation
 from axonloom.networks.presets import preset
@@ -54,6 +56,10 @@ from axonloom.volumes import create_volume, open_volume
 from benchmarks.chain_alone import make_images_chain
 from benchmarks.resources import Measured
 
+#: The bare network runs once more on so many of the batches.
+EVERY = 4
+#: Blocks and rounds of the comparison of processes.
+SHARED_BLOCKS, ROUNDS = 12, 2
 #: What is timed inside the stage: name -> where the function lies.
 PARTS = {
     "reading": (blockwise, "read_reflected"),
@@ -112,6 +118,36 @@ def bare_seconds(plan: StagePlan, device: str, batches: int) -> float:
     return (clock.now() - begin) / (batches * predictor.batch)
 
 
+class Between:
+    """The bare network on a part of the batches, between the stage's own; ``seconds`` of CPU that they took."""
+
+    def __init__(self) -> None:
+        self.batches = self.repeated = 0
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        original = Predictor.predict
+
+        def predict(predictor: Predictor, windows: np.ndarray) -> torch.Tensor:
+            found = original(predictor, windows)
+            self.batches += 1
+            if self.batches % EVERY == 0:
+                begin = time.process_time()
+                original(predictor, windows)
+                self.seconds += time.process_time() - begin
+                self.repeated += 1
+            return found
+
+        with mock.patch.object(Predictor, "predict", predict):
+            yield
+
+    @property
+    def all_batches(self) -> float:
+        """Seconds that all batches of the stage take."""
+        return self.seconds / self.repeated * self.batches
+
+
 @contextmanager
 def timed_parts(seconds: dict[str, float], device: str) -> Iterator[None]:
     """Note what the parts of a block take, while they run."""
@@ -140,11 +176,11 @@ def timed_parts(seconds: dict[str, float], device: str) -> Iterator[None]:
 def run_blocks(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, device: str) -> dict[str, Any]:
     """One run of the stage, and what it was made of."""
     plan = _plan(folder, image, checkpoint, blocks, device)
-    clock = Clock(device)
-    wall, begin = time.perf_counter(), clock.now()
-    with Measured() as measured:
+    clock, between = Clock(device), Between()
+    with Measured() as measured, between.running() if device == "cpu" else nullcontext():
+        begin = clock.now()
         report = run_alone(plan)
-    seconds, wall = clock.now() - begin, time.perf_counter() - wall
+        seconds = clock.now() - begin - between.seconds
     if report.failed:
         raise RuntimeError(next(iter(report.failed.values())))
     windows = sum(line["windows"] - line["blank_windows"] for line in plan.ledger.facts() if "windows" in line)
@@ -154,7 +190,7 @@ def run_blocks(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, d
         "windows": windows,
         "redundant_share": round(lattice.redundant_share(BlockGrid(plan.grid.region, plan.grid.shape)), 3),
         "seconds": round(seconds, 3),
-        "wall_s": round(wall, 3),
+        **({"ratio_to_bare_network": round(between.all_batches / seconds, 3)} if device == "cpu" else {}),
         "voxels_per_s": round(plan.grid.region.voxels / seconds),
         "peak_mib": measured.peak_bytes >> 20,
     }
@@ -167,35 +203,43 @@ def _plan(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, device
     return make_images_chain(folder, image, infer=given).infer
 
 
-def _share(arguments: tuple[Path, int, int]) -> float:
-    """The blocks ``k, k + n, …`` of a stage on core ``k``; seconds."""
-    folder, k, n = arguments
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[k]})
+def _pin(cores: Any) -> None:
+    """This process takes the next core, alone."""
+    os.sched_setaffinity(0, {cores.get()})
     torch.set_num_threads(1)
-    plan = StagePlan.load(folder)
-    begin = time.perf_counter()
-    report = run_alone(plan, range(k, len(plan.grid), n))
+
+
+def _block(folder: Path, index: int) -> None:
+    report = run_alone(StagePlan.load(folder), [index])
     if report.failed:
         raise RuntimeError(next(iter(report.failed.values())))
-    return time.perf_counter() - begin
 
 
-def processes(folder: Path, image: str, checkpoint: Path, blocks: Zyx, count: int) -> dict[str, Any]:
-    """One process on one core against ``count`` processes on one each, over the same blocks."""
-    walls = {}
-    for n in (1, count):
-        (folder / f"by-{n}").mkdir()
-        plan = _plan(folder / f"by-{n}", image, checkpoint, blocks, "cpu")
+def processes(folder: Path, image: str, checkpoint: Path, count: int) -> dict[str, Any]:
+    """One process on one core against ``count`` processes on one each, over the same blocks, in turn."""
+    cores = sorted(os.sched_getaffinity(0))
+    walls: dict[int, list[float]] = {1: [], count: []}
+    spawn = multiprocessing.get_context("spawn")
+    for number in range(ROUNDS * 2):
+        n = (1, count)[number % 2]
+        (folder / f"by-{number}").mkdir()
+        plan = _plan(folder / f"by-{number}", image, checkpoint, (64, 64, 64), "cpu")
         plan.save()
+        warm = range(len(plan.grid) - n, len(plan.grid))
         InferStage(plan).prepare()
-        with multiprocessing.get_context("spawn").Pool(n) as pool:
+        free = spawn.Queue()
+        for core in cores[:n]:
+            free.put(core)
+        with spawn.Pool(n, initializer=_pin, initargs=(free,)) as pool:
             # Started and warm before the clock is.
-            pool.map(abs, range(n))
-            walls[n] = max(pool.map(_share, [(plan.folder, k, n) for k in range(n)], chunksize=1))
+            pool.starmap(_block, [(plan.folder, k) for k in warm], chunksize=1)
+            begin = time.perf_counter()
+            pool.starmap(_block, [(plan.folder, k) for k in range(SHARED_BLOCKS)], chunksize=1)
+            walls[n].append(round(time.perf_counter() - begin, 2))
     return {
         "processes": count,
-        "wall_s": {str(n): round(w, 2) for n, w in walls.items()},
-        "speedup": round(walls[1] / walls[count], 3),
+        "wall_s": {str(n): taken for n, taken in walls.items()},
+        "speedup": round(sum(walls[1]) / sum(walls[count]), 3),
     }
 
 
@@ -226,12 +270,12 @@ def main() -> None:
         for number, blocks in enumerate(shapes):
             (folder / f"run-{number}").mkdir()
             parts: dict[str, float] = {}
-            before = bare_seconds(bare_plan, args.device, args.batches)
+            before = bare_seconds(bare_plan, args.device, args.batches) if args.device != "cpu" else 0.0
             with timed_parts(parts, args.device):
                 found = run_blocks(folder / f"run-{number}", image, checkpoint, blocks, args.device)
-            # Machines change their speed; the bare network runs on both sides.
-            bare = (before + bare_seconds(bare_plan, args.device, args.batches)) / 2
-            found["ratio_to_bare_network"] = round(bare * found["windows"] / found["seconds"], 3)
+            if args.device != "cpu":
+                bare = (before + bare_seconds(bare_plan, args.device, args.batches)) / 2
+                found["ratio_to_bare_network"] = round(bare * found["windows"] / found["seconds"], 3)
             found["parts_s"] = {part: round(seconds, 2) for part, seconds in parts.items()}
             runs.append({"what": ("whole volume", "default blocks")[number] if number < 2 else "named", **found})
         for found in runs:
@@ -242,7 +286,7 @@ def main() -> None:
             "runs": runs,
         }
         if args.processes:
-            result["processes"] = processes(folder, image, checkpoint, (64, 128, 128), args.processes)
+            result["processes"] = processes(folder, image, checkpoint, args.processes)
     print(json.dumps(result, indent=1) if args.json else _table(result))
 
 

@@ -58,7 +58,7 @@ def training_fingerprint(configuration: Configuration) -> str:
     assert volumes.labels is not None
     return fingerprint(
         {
-            "train": configuration.train.model_dump(mode="json", exclude=FREE - {"iterations"}),
+            "train": configuration.train.model_dump(mode="json", exclude=FREE - {"iterations", "patience"}),
             "image": volume_input(volumes.image)["identity"],
             "labels": volume_input(volumes.labels)["identity"],
         }

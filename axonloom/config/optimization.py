@@ -14,7 +14,9 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class OptimizerSettings(Settings):
     """What turns gradients into steps."""
 
-    name: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="Adam's decay is part of the gradient.")
+    name: Literal["adamw", "adam", "sgd"] = Field(
+        default="adamw", description="The decay of adam and sgd is part of the gradient."
+    )
     momentum: Share = Field(default=0.9, description="Of sgd.")
     betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Of adamw and adam.")
     decay_norms: float = Field(
@@ -40,7 +42,7 @@ class ScheduleSettings(Settings):
         description="Share of the learning rate at which the warmup begins; not given: the first of `warmup` + 1 equal steps.",
     )
     warmup_constant: bool = Field(default=False, description="Stay at `warmup_from` for the whole warmup.")
-    steps: tuple[int, ...] = Field(default=(), description="Iterations at which 'steps' falls.")
+    steps: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), description="Iterations at which 'steps' falls.")
     gamma: float = Field(default=0.1, gt=0, le=1, description="What 'steps' and 'plateau' fall by, each time.")
     patience: int = Field(
         default=1000, ge=1, description="Iterations without a lower running loss after which 'plateau' falls."
@@ -50,6 +52,8 @@ class ScheduleSettings(Settings):
     def _whole(self) -> Self:
         if self.warmup_constant and self.warmup_from is None:
             raise ValueError("warmup_constant needs warmup_from: the share at which the learning rate stays")
+        if self.shape == "one_cycle" and self.warmup_from is not None:
+            raise ValueError("shape 'one_cycle' begins where it begins: leave warmup_from out")
         if self.shape == "steps" and not self.steps:
             raise ValueError("shape 'steps' needs steps: the iterations at which the learning rate falls")
         return self
@@ -63,6 +67,8 @@ class AverageSettings(Settings):
         description="'moving': an exponential moving average (EMA); 'equal': all count the same (SWA). What batch "
         "normalisation has seen is averaged with the weights.",
     )
-    decay: Share = Field(default=0.999, description="Of 'moving': what is left of the average at each update.")
-    start: int = Field(default=0, ge=0, description="Iteration from which on weights are averaged.")
+    decay: Share = Field(
+        default=0.999, description="Of 'moving': what is left of the average at each update, once there were many."
+    )
+    start: int = Field(default=0, ge=0, description="Iterations before; the first update is `every` iterations later.")
     every: int = Field(default=1, ge=1, description="Iterations between two updates.")

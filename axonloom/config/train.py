@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from axonloom.config.optimization import AverageSettings, OptimizerSettings, ScheduleSettings
 from axonloom.config.settings import Settings
@@ -78,7 +78,8 @@ class TrainSettings(Settings):
     accumulate: int = Field(
         default=1,
         ge=1,
-        description="Batches whose gradients are averaged for one iteration: as a larger batch, in less memory.",
+        description="Batches whose gradients are averaged for one iteration: like a larger batch in less memory, but that batch "
+        "normalisation sees each by itself.",
     )
     learning_rate: float = Field(
         default=2e-3, gt=0, description="Highest step size of the optimizer, reached after the warmup."
@@ -154,6 +155,15 @@ class TrainSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the network is computed; 'auto' takes a GPU when there is one."
     )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.patience is not None and self.validation.region is None and self.validation.fraction == 0:
+            raise ValueError("patience counts validations, and validation.fraction 0 holds nothing out to validate on")
+        first = self.average.start + self.average.every
+        if self.average.kind != "none" and first > self.iterations:
+            raise ValueError(f"average would begin at iteration {first}, and there are {self.iterations} iterations")
+        return self
 
     @field_validator("preset")
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,29 @@ def kept_batch(folder: Path, key: Mapping[str, Any], find: Callable[[], int] | N
         The file in ``folder`` is damaged.
     """
     path = folder / "batch-sizes.json"
+    names = [name for name in key if find is not None or name != "gpu"]
+    _, batch = _kept(path, key, names)
+    if batch is not None or find is None:
+        return batch
+    tried = find()
+    # Trying takes a while: what another run has written down meanwhile counts for both.
+    kept, batch = _kept(path, key, names)
+    if batch is None:
+        batch = tried
+        write_json(path, [*kept, {**key, "batch": batch}])
+    return batch
+
+
+def _kept(path: Path, key: Mapping[str, Any], names: Sequence[str]) -> tuple[list[dict[str, Any]], int | None]:
+    """All that is written down, and the batch of the first that is like ``key`` in these names."""
     try:
         kept: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-        same = [k["batch"] for k in kept if all(k[n] == key[n] for n in key if find is not None or n != "gpu")]
+        same = [k["batch"] for k in kept if all(k[n] == key[n] for n in names)]
     except (ValueError, TypeError, KeyError) as error:
         raise BadInputError(
             f"{path} is damaged: delete it, and the batch is looked for again (or set infer.batch)"
         ) from error
-    if same:
-        return same[0]
-    if find is None:
-        return None
-    batch = find()
-    write_json(path, [*kept, {**key, "batch": batch}])
-    return batch
+    return kept, same[0] if same else None
 
 
 def batch_for_gpu(folder: Path, checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mapping[str, Any]) -> int:

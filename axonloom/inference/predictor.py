@@ -121,8 +121,10 @@ class Predictor:
         elif precision == "tf32":
             raise PredictionError("precision 'tf32' is a GPU's; on the CPU use 'float32' or 'bfloat16'")
         if isinstance(network, nn.Module):
-            # torch knows the word, its declarations do not.
-            network = network.eval().to(self.device).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+            network = network.eval().to(self.device)
+            if layout != torch.contiguous_format:
+                # torch knows the word, its declarations do not.
+                network = network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         self.network = network
         self.normalisation = normalisation
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation

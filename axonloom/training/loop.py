@@ -206,7 +206,7 @@ class _Stretch:
             session.iteration * session.drawn,
             max(goal, session.iteration) * session.drawn,
             self.settings.loaders,
-            ahead=2 * session.drawn,
+            ahead=2 * self.settings.batch,
         )
         began, first = time.perf_counter(), session.iteration
         try:

@@ -30,7 +30,7 @@ def learning_rate(
 
     By default a straight rise to ``highest``, then half a cosine to 0: Loshchilov and Hutter 2017 (https://arxiv.org/abs/1608.03983),
     without restarts. The other shapes are those of PyTorch Connectomics and torch: see ``ScheduleSettings``. A function of its
-    arguments alone, so that there is nothing to restore.
+    arguments alone: what a plateau counts is all that a training has to restore.
 
     Parameters
     ----------

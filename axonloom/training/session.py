@@ -22,7 +22,7 @@ from axonloom.training.schedule import Plateau, learning_rate
 
 SMOOTHING = 0.98  # of the running loss, per iteration
 # Settings that may change between stretches: they decide how long and how fast, not what is learned at an iteration.
-FREE = {"iterations", "checkpoint_every", "keep_checkpoints", "threads", "loaders", "cache", "device"}
+FREE = {"iterations", "patience", "checkpoint_every", "keep_checkpoints", "threads", "loaders", "cache", "device"}
 
 
 class Session:
@@ -83,7 +83,7 @@ class Session:
     @property
     def judged_network(self) -> nn.Module:
         """What is validated and saved: the averaged weights, where there are some."""
-        return self.network if self.average is None else self.average.best
+        return self.network if self.average is None else self.average.network
 
     @property
     def out_of_patience(self) -> bool:
@@ -180,7 +180,7 @@ class Session:
             "data": self._data(),
         }
         if self.average is not None:
-            state["average"] = self.average.state()
+            state["averaged"] = self.average.count
             state["network"] = self.network.state_dict()
         return write_checkpoint(folder, description, self.judged_network.state_dict(), state)
 
@@ -194,9 +194,11 @@ class Session:
         """
         self._require_same(checkpoint)
         state = checkpoint.training_state()
-        self.network.load_state_dict(state["network"] if self.average is not None else checkpoint.weights())
+        weights = checkpoint.weights()
         if self.average is not None:
-            self.average.restore(state["average"])
+            self.average.restore(state["averaged"], weights)
+            weights = state["network"]
+        self.network.load_state_dict(weights)
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.restore(state["plateau"])
         torch.set_rng_state(state["random"])
@@ -211,16 +213,20 @@ class Session:
         return json.dumps([volume.identity() for volume in self.sampler.volumes], sort_keys=True)
 
     def _require_same(self, checkpoint: Checkpoint) -> None:
-        # Settings that did not exist then had the effect of today's defaults.
-        before = {**TrainSettings().model_dump(mode="json"), **checkpoint.description.settings}
-        now = self.settings.model_dump(mode="json")
+        state = checkpoint.training_state()
+        if "plateau" not in state:
+            raise TrainingError(
+                f"{checkpoint.folder} was made by an older axonloom, which trained in another way: train in another workspace, "
+                "with train.start_from to go on from its weights"
+            )
+        before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
         changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
         if changed:
             raise TrainingError(
                 f"{checkpoint.folder} was trained with {changed[0]} = {before.get(changed[0])}, not {now[changed[0]]}; "
                 "train in another workspace, with train.start_from to go on from its weights"
             )
-        if checkpoint.training_state()["data"] != self._data():
+        if state["data"] != self._data():
             raise TrainingError(
                 f"{checkpoint.folder} was trained on other data (files, regions or weights differ): train in another "
                 "workspace, with train.start_from to go on from its weights"

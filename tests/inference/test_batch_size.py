@@ -57,6 +57,15 @@ def test_what_was_found_stays(tmp_path):
     assert len(json.loads((tmp_path / "batch-sizes.json").read_text())) == 3
 
 
+def test_of_two_runs_that_try_at_once_the_first_to_write_counts(tmp_path):
+    def meanwhile() -> int:
+        kept_batch(tmp_path, KEY, lambda: 4)
+        return 16
+
+    assert kept_batch(tmp_path, KEY, meanwhile) == 4
+    assert kept_batch(tmp_path, KEY, None) == 4
+
+
 @pytest.mark.parametrize("content", ["[{", '[{"batch": 3}]', "[3]"])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "batch-sizes.json").write_text(content)

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from axonloom.config.train import TrainSettings
-from axonloom.networks.checkpoint import Checkpoint
+from axonloom.networks.checkpoint import Checkpoint, write_checkpoint
 from axonloom.networks.presets import PRESETS
 from axonloom.networks.registry import build
 from axonloom.representations.affinity import Affinity
+from axonloom.training.errors import TrainingError
 from axonloom.training.loop import train
 from axonloom.training.loss_log import read_log
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
@@ -91,7 +93,7 @@ def test_accumulated_batches_are_one_larger_batch(tmp_path: Path, monkeypatch: p
 
 
 def averaged(kind: str, **changes: object) -> TrainSettings:
-    return settings(iterations=20, average={"kind": kind, "decay": 0.5, "start": 3, "every": 2}, **changes)
+    return settings(iterations=20, average={"kind": kind, "decay": 0.8, "start": 3, "every": 2}, **changes)
 
 
 @pytest.mark.parametrize("kind", ["moving", "equal"])
@@ -102,7 +104,7 @@ def test_averaged_weights_are_what_is_saved_and_go_on(tmp_path: Path, kind: str)
         raw.append(Checkpoint.open(tmp_path / "raw" / "last").weights())
     expected: dict[str, torch.Tensor] = {}
     for n, weights in enumerate(raw[4::2]):  # iterations 5, 7, ...
-        share = 0.5 if kind == "moving" else 1 / (n + 1)
+        share = max(0.2, 1 / (n + 1)) if kind == "moving" else 1 / (n + 1)
         for key, value in weights.items():
             if value.is_floating_point():
                 expected[key] = value if n == 0 else expected[key] + share * (value - expected[key])
@@ -129,6 +131,13 @@ def test_training_ends_when_patience_does(tmp_path: Path) -> None:
     assert result.iteration == result.checkpoint.iteration == 4 * (best + 1 + 2)
     again = train(chosen, volumes(), tmp_path)
     assert (again.status, again.iteration) == ("finished", result.iteration)
+    # In parts it ends at the same place, and with more patience it goes on from there.
+    for until in (3, 9, 10, 40):
+        parts = train(chosen, volumes(), tmp_path / "parts", until=until)
+    assert (parts.status, parts.iteration) == ("finished", result.iteration)
+    assert parts.checkpoint.weights_sha256 == result.checkpoint.weights_sha256
+    longer = train(chosen.model_copy(update={"patience": 3}), volumes(), tmp_path)
+    assert longer.iteration == result.iteration + 4
 
 
 @pytest.mark.parametrize(
@@ -136,14 +145,42 @@ def test_training_ends_when_patience_does(tmp_path: Path) -> None:
     [
         {"optimizer": {"name": "sgd"}, "schedule": {"shape": "plateau", "patience": 3}, "gradient_value": 0.01},
         {"optimizer": {"name": "adam"}, "accumulate": 2, "gradient_norm": None},
+        {
+            "average": {"kind": "moving", "start": 2},
+            "schedule": {"shape": "steps", "steps": [8, 15]},
+            "accumulate": 2,
+            "patience": 9,
+        },
     ],
 )
 def test_parts_equal_the_whole_for_other_ways_of_fitting(tmp_path: Path, changes: dict) -> None:
     chosen = settings(iterations=20, **changes)
     train(chosen, volumes(), tmp_path / "whole")
-    for until in (3, 11, 20):
+    for until in (1, 3, 11, 20):
         train(chosen, volumes(), tmp_path / "parts", until=until)
     one, other = (Checkpoint.open(tmp_path / name / "last") for name in ("whole", "parts"))
     assert one.weights_sha256 == other.weights_sha256
     rates = {entry["learning_rate"] for entry in read_log(tmp_path / "whole" / "loss.jsonl")[5:]}
     assert len(rates) > 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patience": 2, "validation": {"fraction": 0}}, "holds nothing out"),
+        ({"average": {"kind": "equal", "start": 40}}, "begin at iteration 41"),
+    ],
+)
+def test_what_does_not_go_together_is_said(changes: dict, words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**changes)
+
+
+def test_a_checkpoint_of_an_older_axonloom_is_not_gone_on_from(tmp_path: Path) -> None:
+    train(settings(), volumes(), tmp_path, until=6)
+    last = Checkpoint.open(tmp_path / "last")
+    state = last.training_state()
+    del state["plateau"]
+    write_checkpoint(tmp_path, last.description, last.weights(), state)
+    with pytest.raises(TrainingError, match=r"older axonloom.*train\.start_from"):
+        train(settings(), volumes(), tmp_path)

@@ -88,3 +88,5 @@ def test_what_does_not_go_together_is_said() -> None:
         ScheduleSettings(shape="steps")
     with pytest.raises(ValidationError, match="needs warmup_from"):
         ScheduleSettings(warmup_constant=True)
+    with pytest.raises(ValidationError, match="leave warmup_from out"):
+        ScheduleSettings(shape="one_cycle", warmup_from=0.1)
