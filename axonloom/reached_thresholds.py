@@ -15,8 +15,8 @@ from axonloom.volumes import VolumeError
 def require_reached_thresholds(chain: Chain) -> None:
     """Refuse thresholds above the highest affinity of a given volume.
 
-    Blocks are read, from all over the volume, until one reaches the thresholds: in a volume that does, the first or second. What
-    this job's segment stage has begun is not looked at again, and predicted affinities are not.
+    Blocks are read, from all over the volume, until one reaches the thresholds: in a volume that does, the first or second. A
+    threshold whose stage has begun is not looked at again, and predicted affinities are not.
 
     Raises
     ------
@@ -24,9 +24,9 @@ def require_reached_thresholds(chain: Chain) -> None:
         Names the threshold, the volume and its highest affinity.
     """
     given = chain.configuration.volumes.affinities
-    if given is None or chain.fragment.folder.exists():
-        return
     wanted = _thresholds(chain)
+    if given is None or not wanted:
+        return
     key, threshold = max(wanted.items(), key=lambda item: item[1])
     volume = open_volume_input(chain.fragment.inputs["affinities"], chain.workspace)
     highest = 0
@@ -46,10 +46,12 @@ def require_reached_thresholds(chain: Chain) -> None:
 
 
 def _thresholds(chain: Chain) -> dict[str, Decimal]:
-    """Configuration keys and thresholds that affinities have to reach."""
+    """Configuration keys and thresholds that affinities have to reach, of stages that have not begun."""
     settings = chain.configuration
-    found = {"segment.low": settings.segment.low}
-    if chain.merging == "agglomerate":
+    found = {}
+    if not chain.fragment.folder.exists():
+        found["segment.low"] = settings.segment.low
+    if chain.merging == "agglomerate" and not chain.pool.folder.exists():
         found["merge.threshold"] = settings.merge.threshold
     return found
 

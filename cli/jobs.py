@@ -71,6 +71,7 @@ def _segment_stages(chain: Chain) -> Iterable[StagePlan]:
 
 def _pool_stages(chain: Chain) -> Iterable[StagePlan]:
     require_done(chain.segmenting[-1])
+    require_reached_thresholds(chain)
     return chain.pooling
 
 

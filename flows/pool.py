@@ -8,6 +8,7 @@ from prefect import flow
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
+from axonloom.reached_thresholds import require_reached_thresholds
 from tasks.job import as_job
 from tasks.run_stage import run_stage
 from tasks.workers import Workers
@@ -21,6 +22,7 @@ def pool(configuration: Configuration) -> dict[str, Any]:
     They are merged up to ``merge.threshold``, or into the partition of ``merge.method``; then come the rules for dust.
     """
     chain = Chain(configuration)
+    require_reached_thresholds(chain)
     with Workers(configuration.compute) as workers:
         for plan in chain.pooling:
             run_stage(plan, workers, configuration.failures)

@@ -45,6 +45,16 @@ def test_other_ways_to_merge_have_no_threshold_to_reach(tmp_path):
     require_reached_thresholds(chain_with(tmp_path, 20, merge={"method": "multicut", "threshold": "0.9"}))
 
 
+def test_a_threshold_is_looked_at_until_its_own_stage_has_begun(tmp_path):
+    chain = chain_with(tmp_path, 127, segment={"low": "0.6"}, merge={"threshold": "0.5"})
+    # Fragments are there, and then somebody asks for another threshold.
+    chain.fragment.folder.mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match=r"merge\.threshold is 0\.5"):
+        require_reached_thresholds(chain)
+    chain.pool.folder.mkdir(parents=True)
+    require_reached_thresholds(chain)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 100])
 def test_every_block_is_looked_at_once(n):
     order = list(_from_all_over(n))
