@@ -17,8 +17,11 @@ class OptimizerSettings(Settings):
     name: Literal["adamw", "adam", "sgd"] = Field(
         default="adamw", description="The decay of adam and sgd is part of the gradient."
     )
-    momentum: Share = Field(default=0.9, description="Of sgd.")
-    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="Of adamw and adam.")
+    momentum: Share = Field(default=0.9, description="Share of the last step that goes on, for sgd.")
+    betas: tuple[Share, Share] = Field(
+        default=(0.9, 0.999),
+        description="Shares of the running means of gradients and of their squares that stay, for adamw and adam.",
+    )
     decay_norms: float = Field(
         default=0.0, ge=0, description="Weight decay of the scales and shifts of normalisations."
     )
