@@ -76,7 +76,7 @@ class Chain:
     @lazy
     def infer(self) -> StagePlan:
         # Only here: planning a segmentation of given affinities should not wait for torch.
-        from axonloom.inference.predictor import require_grey_levels
+        from axonloom.inference.predictor import require_image_fits
         from axonloom.stages.infer import InferStage
 
         settings = self.configuration.volumes.image
@@ -87,7 +87,7 @@ class Chain:
                 f"there is no network yet ({self.checkpoint}): run `axonloom train` first, or set infer.checkpoint"
             )
         image, tissue = open_image(settings), self.configuration.volumes.tissue
-        require_grey_levels(self._network(), image.dtype, image.uri, self.configuration.infer)
+        require_image_fits(self._network(), image, self.configuration.infer)
         return InferStage.planned(
             volume_input(settings),
             image.shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import uuid
@@ -9,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+#: How the name of a file begins that is not whole yet, where its ending must stay.
+BUILDING = ".building-"
+#: File systems without hard links answer with one of these.
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
 def sync_folder(folder: Path) -> None:
@@ -45,6 +51,63 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """Like :func:`replacing`, for writers that go by the ending of a name and sync what they write themselves."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{BUILDING}{uuid.uuid4().hex[:12]}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what :func:`building` left in a folder when its process was killed; only while nobody writes there."""
+    for path in folder.glob(f"{BUILDING}*"):
+        path.unlink(missing_ok=True)
+
+
+def make_json_once(path: Path, content: Any) -> bool:
+    """Write ``content`` as JSON to ``path``, whole, unless it is there; False when it is.
+
+    Of several processes that do so at once one alone succeeds, also on NFS and Lustre: a hard link is made by one. Nothing has to be
+    unlocked, so a process that is killed half-way blocks nobody.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary.write_text(text)
+    try:
+        sync_file(temporary)
+        os.link(temporary, path)
+    except FileExistsError:
+        # NFS may do it, lose the answer, and be asked again.
+        return temporary.stat().st_nlink == 2
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _make_without_link(path, text)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
+def _make_without_link(path: Path, text: str) -> bool:
+    """The same where links are not to be had: made exclusively, and whole a moment later."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return True
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:

@@ -11,7 +11,6 @@ claim takes the token after it.
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import os
@@ -23,10 +22,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from axonloom.durable import sync_folder, write_json
+from axonloom.durable import make_json_once, write_json
 from axonloom.runner import LeaseLostError
 
 FORMAT_VERSION = 1
@@ -34,8 +34,6 @@ FORMAT_VERSION = 1
 EXPIRES_AFTER = 600.0
 #: A marker that cannot be read was left by a process that was killed while it wrote; one younger than this may still be written.
 UNREADABLE_AFTER = 60.0
-#: File systems without hard links answer with one of these.
-NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 #: Claims of this process that stand: of its own ones it knows more than that their process lives.
 _STANDING: set[str] = set()
 
@@ -212,7 +210,7 @@ def _mark(lease: Lease, break_lease: bool) -> Lease | None:
     LeaseHeldError
         A living process has made the marker, and is about to hold the lease.
     """
-    while not _place(lease):
+    while not make_json_once(_marker(lease), _content(lease)):
         marker = _marker(lease)
         try:
             other = _read(marker)
@@ -233,39 +231,6 @@ def _mark(lease: Lease, break_lease: bool) -> Lease | None:
                 _require_dead(marker, replace(other, path=lease.path))
         lease = replace(lease, token=lease.token + 1)
     return lease
-
-
-def _place(lease: Lease) -> bool:
-    """Make the marker of a claim's token, whole; False when it is there already."""
-    marker = _marker(lease)
-    temporary = marker.with_name(f".{marker.name}.{lease.claim_id[:12]}.tmp")
-    _write(replace(lease, path=temporary))
-    try:
-        os.link(temporary, marker)
-    except FileExistsError:
-        # NFS may do it, lose the answer, and be asked again.
-        return temporary.stat().st_nlink == 2
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        return _place_without_link(marker, temporary.read_bytes())
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(marker.parent)
-    return True
-
-
-def _place_without_link(marker: Path, content: bytes) -> bool:
-    """The same where links are not to be had: made exclusively, and whole a moment later."""
-    try:
-        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return True
 
 
 def _marker(lease: Lease) -> Path:
@@ -292,6 +257,10 @@ def _read(path: Path) -> Lease | None:
 
 
 def _write(lease: Lease, *, released: bool = False) -> None:
+    write_json(lease.path, _content(lease, released=released))
+
+
+def _content(lease: Lease, *, released: bool = False) -> dict[str, Any]:
     content = asdict(lease)
     del content["path"]
-    write_json(lease.path, {**content, "format_version": FORMAT_VERSION, "released": released})
+    return {**content, "format_version": FORMAT_VERSION, "released": released}

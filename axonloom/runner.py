@@ -73,14 +73,17 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
     """Run one block: output first, synced, then its line.
 
     Returns None when the block is done, else what it raised, which is recorded. Errors that may pass
-    (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded; a full disk raises
-    StoppedError.
+    (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded; a full disk or
+    memory raises StoppedError.
     """
     stage.permit()
     ledger.started(block.index)
     begin = time.perf_counter()
     try:
-        facts = dict(stage.process(block))
+        try:
+            facts = dict(stage.process(block))
+        finally:
+            stage.running.forget(block.index)
         files = stage.files(block)
         if files:
             facts["files_crc32"] = files_checksum(files)
@@ -93,6 +96,12 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
             # No fault of the block's: the next one would fail as well.
             raise StoppedError(
                 f"the disk is full ({error}): make room and run again, which goes on with block {block.index} of {stage.name}"
+            ) from error
+        if isinstance(error, MemoryError):
+            # Nor is this one: the next has as many voxels.
+            raise StoppedError(
+                f"there is not enough memory for block {block.index} of {stage.name} ({str(error) or 'MemoryError'}): make room, or "
+                "change what is said there, and run again"
             ) from error
         failure = BlockFailure.of(error)
         ledger.failed(block.index, failure.trace)

@@ -20,6 +20,7 @@ from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.lazy import lazy
 from axonloom.ledger import Ledger
 from axonloom.provenance import fingerprint, software
+from axonloom.running import RunningBlocks
 from axonloom.volumes.volume import Volume
 
 FORMAT_VERSION = 1
@@ -83,6 +84,10 @@ class StagePlan:
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.folder / "ledger")
+
+    @property
+    def running(self) -> RunningBlocks:
+        return RunningBlocks(self.folder / "running")
 
     @property
     def lease(self) -> Path:
@@ -185,6 +190,7 @@ class Stage(ABC):
                 "run the job again, it will make a new one"
             )
         self.plan = plan
+        self.running = plan.running
 
     def prepare(self) -> None:
         """Make what blocks write into (volumes, folders). Called once before the first block, any number of times in all."""

@@ -11,8 +11,8 @@ from axonloom.config.configuration import Configuration
 from axonloom.stage import StagePlan
 from tasks.job import as_job
 from tasks.run_stage import run_stage
-from tasks.samples import show_affinities
-from tasks.workers import Workers
+from tasks.samples import show_prediction
+from tasks.workers import Workers, require_device_chosen
 
 
 @flow(name="infer", flow_run_name="infer {configuration.workspace.name}")
@@ -24,8 +24,9 @@ def infer(configuration: Configuration) -> dict[str, Any]:
     if warning is not None:
         get_run_logger().warning(warning)
     with Workers(configuration.compute) as workers:
+        require_device_chosen(configuration.infer, workers.settings)
         run_stage(chain.infer, workers, configuration.failures)
-    show_affinities(chain)
+    show_prediction(chain)
     return {"affinities": str(chain.infer.folder / "affinities.zarr"), **_left_out(chain.infer)}
 
 

@@ -11,7 +11,7 @@ from axonloom.lease import holding
 from axonloom.stages.tool_stage import ToolStage, forget_what_is_gone, require_own_targets, tool_stage
 from axonloom.tools import TOOLS
 from tasks.run_stage import run_stage
-from tasks.workers import Workers
+from tasks.workers import GPU_STAGES, Workers, require_device_chosen
 
 
 def run_tool(tool: str, configuration: Configuration) -> list[ToolStage]:
@@ -34,10 +34,12 @@ def run_tool(tool: str, configuration: Configuration) -> list[ToolStage]:
             plan.save()
         require_own_targets(plans)
         for plan in plans:
-            if (warning := tool_stage(plan).replaces()) is not None:
+            if (warning := tool_stage(plan).warning()) is not None:
                 get_run_logger().warning(warning)
         forget_what_is_gone(plans)
         workers = held.enter_context(Workers(configuration.compute))
+        if any(plan.stage in GPU_STAGES for plan in plans):
+            require_device_chosen(configuration.infer, workers.settings)
         for plan in plans:
             run_stage(plan, workers, configuration.failures)
             tool_stage(plan).finish()

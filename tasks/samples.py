@@ -13,12 +13,15 @@ from axonloom.chain import Chain
 from axonloom.geometry import Box
 from axonloom.pictures import affinity_rgb, colour_labels, overlay, panels, slice_image
 from axonloom.stage import StagePlan
+from axonloom.stages.infer import planned_checkpoint
 from axonloom.stages.inputs import open_configured, open_volume_input, stage_input
 from axonloom.volumes import Volume, VolumeError
 from tasks.artifacts import embedded, show_markdown
 
 #: Voxels of a slice, at most, along y and x.
 LARGEST = 384
+#: Channels that are shown side by side, at most, of a network that predicts something else than three affinities.
+MOST_CHANNELS = 4
 
 
 def _unless_unreadable(show: Callable[[Chain], None]) -> Callable[[Chain], None]:
@@ -42,10 +45,22 @@ def middle_slice(shape: tuple[int, int, int]) -> Box:
 
 
 @_unless_unreadable
-def show_affinities(chain: Chain) -> None:
-    """Image and affinities side by side."""
-    pictures, titles = _evidence(chain, middle_slice(chain.infer.grid.region.shape))
-    _show(chain.infer, pictures, titles)
+def show_prediction(chain: Chain) -> None:
+    """Image and what the network says of it side by side, whatever its channels mean."""
+    plan = chain.infer
+    box = middle_slice(plan.grid.region.shape)
+    image = open_volume_input(plan.inputs["image"], plan.workspace).read(box)
+    found = open_volume_input(stage_input(plan), plan.workspace)
+    names = planned_checkpoint(plan).description.channels
+    pictures, titles = [slice_image(image.reshape(-1, *image.shape[-2:])[0])], ["image"]
+    if len(names) == 3:
+        pictures.append(affinity_rgb(found.read(box)[:, 0]))
+        titles.append(", ".join(names))
+    else:
+        shown = names[:MOST_CHANNELS]
+        pictures += [slice_image(channel[0]) for channel in found.read(box, channels=range(len(shown)))]
+        titles += shown
+    _show(plan, pictures, titles)
 
 
 @_unless_unreadable

@@ -10,6 +10,8 @@ from typing import Any
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from axonloom.config.compute import ComputeSettings
+from axonloom.config.infer import InferSettings
+from axonloom.config.load import ConfigurationError
 from axonloom.stage import StagePlan
 from blocks.compute import Compute, Profile, resolved
 
@@ -25,6 +27,23 @@ _ENTERED: ContextVar[Workers | None] = ContextVar("workers", default=None)
 def profile_of(stage: str, settings: ComputeSettings) -> Profile:
     """The kind of SLURM job that runs a stage."""
     return "gpu" if stage in GPU_STAGES and settings.profiles.gpu is not None else "cpu"
+
+
+def require_device_chosen(infer: InferSettings, settings: ComputeSettings) -> None:
+    """Raise ConfigurationError where inference goes to jobs with GPUs, and this machine cannot tell whether they should be used.
+
+    The device decides the last bits of a prediction, so it is settled where the run is planned, for all jobs and runs alike.
+    """
+    profile = settings.profiles.gpu
+    if settings.on != "slurm" or profile is None or not profile.has_gpu or infer.device != "auto":
+        return
+    import torch  # takes seconds
+
+    if not torch.cuda.is_available():
+        raise ConfigurationError(
+            f"compute.profiles.gpu asks for {profile.gres}, and infer.device is auto, which means the CPU where no GPU is seen, as "
+            "here: set infer.device to cuda, with infer.batch (such as 4), or to cpu"
+        )
 
 
 class Workers:

@@ -132,21 +132,22 @@ def test_of_many_that_make_a_volume_at_once_one_is_kept_whole(racers):
         assert not list(racers.folder.glob("building-*"))
 
 
-#: Claims, and sleeps before or after the first call of a function of the module; lives until its input ends.
+#: Claims, and sleeps before or after the first call of a function of a module; lives until its input ends.
 STOPS = """
 import os, signal, sys
 from pathlib import Path
-from axonloom import lease
-true = getattr(lease, sys.argv[2])
+from axonloom import durable, lease
+module, name = {"lease": lease, "durable": durable}[sys.argv[2].split(".")[0]], sys.argv[2].split(".")[1]
+true = getattr(module, name)
 def stop(*arguments, **named):
-    setattr(lease, sys.argv[2], true)
+    setattr(module, name, true)
     if sys.argv[3] == "before":
         os.kill(os.getpid(), signal.SIGSTOP)
     result = true(*arguments, **named)
     if sys.argv[3] == "after":
         os.kill(os.getpid(), signal.SIGSTOP)
     return result
-setattr(lease, sys.argv[2], stop)
+setattr(module, name, stop)
 try:
     print("won", lease.claim(Path(sys.argv[1]), "slow").token, flush=True)
 except lease.LeaseHeldError:
@@ -195,32 +196,32 @@ def sleeper(tmp_path):
 
 
 def test_one_that_slept_while_another_claimed_does_not_win_too(tmp_path, sleeper):
-    asleep = sleeper("_place", "before")
+    asleep = sleeper("lease.make_json_once", "before")
     claim(tmp_path / "out.lease", "quick").require()
     assert asleep.wakes() == "held"
     assert not left_behind(tmp_path, "out.lease")
 
 
 def test_one_that_slept_while_another_claimed_and_released_takes_a_newer_token(tmp_path, sleeper):
-    asleep = sleeper("_place", "before")
+    asleep = sleeper("lease.make_json_once", "before")
     first = claim(tmp_path / "out.lease", "quick")
     first.release()
     assert asleep.wakes() == "won 2"
 
 
 def test_one_that_was_too_late_and_slept_does_not_win_after_all(tmp_path, sleeper):
-    first = sleeper("_place", "after")
-    second = sleeper("_place", "after")
+    first = sleeper("lease.make_json_once", "after")
+    second = sleeper("lease.make_json_once", "after")
     assert first.wakes() == "won 1"
     assert second.wakes() == "held"
     assert json.loads((tmp_path / "out.lease").read_text())["pid"] == first.process.pid
 
 
-@pytest.mark.parametrize("step", ["_place", "_write"])
+@pytest.mark.parametrize("step", ["lease.make_json_once", "durable.sync_file"])
 def test_one_that_is_killed_in_the_middle_of_claiming_blocks_nobody(tmp_path, sleeper, step):
     path = tmp_path / "out.lease"
     asleep = sleeper(step, "after")
-    if step == "_place":
+    if step == "lease.make_json_once":
         with pytest.raises(LeaseHeldError, match=str(asleep.process.pid)):
             claim(path, "mine")
     asleep.dies()
@@ -228,7 +229,7 @@ def test_one_that_is_killed_in_the_middle_of_claiming_blocks_nobody(tmp_path, sl
     mine = claim(path, "mine")
     mine.require()
     assert time.monotonic() - begin < 5
-    assert mine.token == (2 if step == "_place" else 1)
+    assert mine.token == (2 if step == "lease.make_json_once" else 1)
     assert not [name for name in left_behind(tmp_path, "out.lease") if not name.endswith(".tmp")]
 
 

@@ -64,14 +64,16 @@ class InferSettings(Settings):
     batch: PositiveInt | Literal["auto"] = Field(
         default="auto",
         description="Windows computed at once. auto: 1 on a CPU, where more are no faster; on a GPU what gives the most windows a second, "
-        "tried once for the network and the GPU and then kept in the workspace.",
+        "tried once for the network and the GPU and then kept in the workspace. Set it where a run for GPUs is planned without one.",
     )
     threads: PositiveInt = Field(
         default=1,
         description="CPU threads inside one worker's network. More workers use cores better than more threads.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="Where the network runs; auto takes a GPU when the planning process sees one."
+        default="auto",
+        description="Where the network runs; auto takes a GPU when the planning process sees one. Where it sees none and the jobs of "
+        "a cluster have some, it asks for a choice.",
     )
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         default="float32",
@@ -96,6 +98,11 @@ class InferSettings(Settings):
             raise ValueError(
                 f"infer.stride {self.stride} is larger than infer.window {self.window} and would leave gaps between windows; "
                 f"at most {self.window} works"
+            )
+        if self.blending == "crop" and any(self.margin):
+            raise ValueError(
+                f"infer.margin {self.margin} has no effect with infer.blending crop, where no window is trusted less at the volume's "
+                "border: leave one of them out"
             )
         if self.grey_levels and not self.grey_levels[0] < self.grey_levels[1]:
             raise ValueError(f"infer.grey_levels are black and white, the second the larger, not {self.grey_levels}")

@@ -1,25 +1,27 @@
 """How many windows a GPU computes at once: found by trying, once for a kind of GPU and a network, and kept.
 
 The bytes of a prediction depend on it, so it is part of what identifies one and may not change from run to run: what was found is
-written to the workspace and read from there ever after, also by processes that see no GPU.
+written to the workspace (``batch-sizes/``, a file each) and read from there ever after, also by processes that see no GPU.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from axonloom.bad_input import BadInputError
-from axonloom.durable import write_json
-from axonloom.inference.predictor import OutOfMemoryError, load_predictor
+from axonloom.durable import make_json_once
+from axonloom.inference.predictor import OutOfMemoryError, PredictionError, load_predictor
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint
+from axonloom.provenance import fingerprint
 
 #: More are not tried: from there on windows a second do not grow.
 MOST = 64
@@ -27,6 +29,8 @@ MOST = 64
 WORTH_IT = 1.05
 #: Windows that are timed for each size, after as many that are not.
 TIMED = 4
+#: Below a workspace.
+FOLDER = "batch-sizes"
 
 
 def best_batch(seconds_a_window: Callable[[int], float], most: int = MOST) -> int:
@@ -54,7 +58,7 @@ def best_batch(seconds_a_window: Callable[[int], float], most: int = MOST) -> in
     return batch
 
 
-def kept_batch(folder: Path, key: Mapping[str, Any], find: Callable[[], int] | None) -> int | None:
+def kept_batch(workspace: Path, key: Mapping[str, Any], find: Callable[[], int] | None) -> int | None:
     """The batch that was found for ``key``; the first time that ``find`` finds, which is written down.
 
     Without ``find`` (no GPU here), what any GPU was found to take for the same network and windows; None where none was asked yet.
@@ -62,49 +66,72 @@ def kept_batch(folder: Path, key: Mapping[str, Any], find: Callable[[], int] | N
     Raises
     ------
     BadInputError
-        The file in ``folder`` is damaged.
+        A file of the workspace is damaged.
     """
-    path = folder / "batch-sizes.json"
-    names = [name for name in key if find is not None or name != "gpu"]
-    _, batch = _kept(path, key, names)
-    if batch is not None or find is None:
-        return batch
-    tried = find()
-    # Trying takes a while: what another run has written down meanwhile counts for both.
-    kept, batch = _kept(path, key, names)
-    if batch is None:
-        batch = tried
-        write_json(path, [*kept, {**key, "batch": batch}])
-    return batch
+    folder = workspace / FOLDER
+    if find is None:
+        anywhere = {**key, "gpu": None}
+        found = [_read(path) for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
+        return next((batch for known, batch in found if {**known, "gpu": None} == anywhere), None)
+    path = folder / f"{fingerprint(dict(key))[:16]}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        # Trying takes a while: of runs that do so at once the first to write decides for all.
+        make_json_once(path, {"key": dict(key), "batch": find()})
+    return _read(path)[1]
 
 
-def _kept(path: Path, key: Mapping[str, Any], names: Sequence[str]) -> tuple[list[dict[str, Any]], int | None]:
-    """All that is written down, and the batch of the first that is like ``key`` in these names."""
+def _read(path: Path) -> tuple[dict[str, Any], int]:
     try:
-        kept: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-        same = [k["batch"] for k in kept if all(k[n] == key[n] for n in names)]
+        content = json.loads(path.read_text())
+        return dict(content["key"]), int(content["batch"])
     except (ValueError, TypeError, KeyError) as error:
         raise BadInputError(
             f"{path} is damaged: delete it, and the batch is looked for again (or set infer.batch)"
         ) from error
-    return kept, same[0] if same else None
 
 
-def batch_for_gpu(folder: Path, checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mapping[str, Any]) -> int:
-    """The batch for a network on the GPU of this machine, kept in ``folder``; 1 where this process sees none and none was asked yet.
+def batch_for_gpu(
+    workspace: Path,
+    checkpoint: Checkpoint | ForeignCheckpoint,
+    parameters: Mapping[str, Any],
+    *,
+    filled: Callable[[int], float],
+    room: int,
+) -> int:
+    """The batch for a network on the GPU of this machine, kept in the workspace.
 
     Parameters
     ----------
     parameters
         As :func:`axonloom.inference.predictor.settings_that_matter` writes them down; ``batch`` is not looked at.
+    filled : function
+        Of a batch: the share (0..1) of its places that the windows of a block fill; see :mod:`axonloom.inference.places`.
+    room : int
+        Bytes of the GPU to leave to others: the sums of blocks.
+
+    Raises
+    ------
+    PredictionError
+        This process sees no GPU, and no other has tried for this network.
+    OutOfMemoryError
+        There is no room for one window.
     """
     sees_one = torch.cuda.is_available()
     key = {
-        "gpu": _gpu_name() if sees_one else "",
+        "gpu": _gpu_name() if sees_one else None,
         "network": checkpoint.identity(),
         **{name: parameters.get(name) for name in ("window", "precision", "views", "torch")},
     }
-    return kept_batch(folder, key, (lambda: _tried(checkpoint, parameters)) if sees_one else None) or 1
+    found = kept_batch(
+        workspace, key, (lambda: tried_batch(checkpoint, parameters, filled, room)) if sees_one else None
+    )
+    if found is None:
+        raise PredictionError(
+            "infer.batch is auto, and there is no GPU here to try sizes on: set infer.batch, such as 4 (the result depends on it in "
+            "the last bit, so it has to be known before the first block)"
+        )
+    return found
 
 
 def _gpu_name() -> str:
@@ -112,22 +139,57 @@ def _gpu_name() -> str:
     return f"{found.name}, {found.total_memory >> 30} GiB"
 
 
-def _tried(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mapping[str, Any]) -> int:
+def tried_batch(
+    checkpoint: Checkpoint | ForeignCheckpoint,
+    parameters: Mapping[str, Any],
+    filled: Callable[[int], float],
+    room: int,
+) -> int:
+    """:func:`best_batch` of a network on the device of ``parameters``, with ``room`` bytes of it taken, and room for a second worker."""
+    device = torch.device(parameters["device"])
+    settle = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    try:
+        taken = torch.empty(room, dtype=torch.uint8, device=device)
+    except torch.OutOfMemoryError:
+        taken = None  # then the sums lie on the host
+    channels = checkpoint.description.parameters.get("in_channels", 1)
+
     def seconds_a_window(batch: int) -> float:
         predictor = load_predictor(checkpoint, {**parameters, "batch": batch})
-        windows = np.zeros(
-            (batch, checkpoint.description.parameters.get("in_channels", 1), *parameters["window"]), np.float32
-        )
+        windows = np.zeros((batch, channels, *parameters["window"]), np.float32)
+        rounds = -(-TIMED // batch)
         try:
-            begin = 0.0
-            for timed in (False, True):
-                torch.cuda.synchronize()
-                begin = time.perf_counter()
-                for _ in range(-(-TIMED // batch) if timed else 1):
-                    predictor.predict(windows)
-            torch.cuda.synchronize()
-            return (time.perf_counter() - begin) / (-(-TIMED // batch) * batch)
+            predictor.predict(windows)
+            settle()
+            # A second worker may be predicting too.
+            second = _taken_again(device)
+            begin = time.perf_counter()
+            for _ in range(rounds):
+                predictor.predict(windows)
+            settle()
+            del second
+            return (time.perf_counter() - begin) / (rounds * batch * filled(batch))
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(str(error)) from error
+        except (RuntimeError, PredictionError) as error:
+            if batch == 1 or not isinstance(checkpoint, ForeignCheckpoint):
+                raise
+            # A program may have been exported for one window at a time.
+            raise OutOfMemoryError(str(error)) from error
         finally:
-            torch.cuda.empty_cache()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
 
-    return best_batch(seconds_a_window)
+    try:
+        return best_batch(seconds_a_window)
+    finally:
+        del taken
+
+
+def _taken_again(device: torch.device) -> Tensor | None:
+    """As much of a GPU's memory as the last prediction took at its peak; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    more = torch.cuda.max_memory_allocated() - torch.cuda.memory_allocated()
+    return torch.empty(more, dtype=torch.uint8, device=device)

@@ -11,7 +11,7 @@ or neighbour can change it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -23,22 +23,10 @@ from axonloom.geometry import Box, Zyx
 from axonloom.inference.accumulator import Accumulator, NotFiniteError
 from axonloom.inference.blending import Blending, blending_weights
 from axonloom.inference.lattice import WindowLattice
-from axonloom.inference.predictor import Predictor, intra_op_threads
+from axonloom.inference.places import in_fixed_places
+from axonloom.inference.predictor import OutOfMemoryError, Predictor, intra_op_threads
 from axonloom.inference.reflection import read_reflected
 from axonloom.volumes.volume import Volume, VolumeError
-
-
-def fixed_slots(indices: list[Zyx], batch: int) -> list[list[Zyx | None]]:
-    """Windows gathered into batches in which each has a place that depends on its lattice number alone.
-
-    Where a window stands in a batch can change the last bit of its result (vector tails and thread shares fall elsewhere),
-    so the place must not depend on which other windows a block happens to need. Empty places are None. The place is
-    (z + y + x) modulo ``batch``, which fills the places of any box of windows about evenly.
-    """
-    queues: list[list[Zyx]] = [[] for _ in range(batch)]
-    for index in indices:
-        queues[sum(index) % batch].append(index)
-    return [[q[i] if i < len(q) else None for q in queues] for i in range(max(map(len, queues), default=0))]
 
 
 def is_blank(window: np.ndarray) -> bool:
@@ -68,10 +56,13 @@ def window_outputs(
                 cut = lattice.window_at(index).slices_in(read)
                 windows[slot] = predictor.normalised(pixels[(slice(None), *cut)])
         outputs = predictor.predict(windows)
-        return {index: outputs[slot] for slot, index in enumerate(batch) if index is not None}
+        if predictor.batch == 1:
+            return {index: outputs[0] for index in batch if index is not None}
+        # Copies: one window that waits must not keep the others' memory.
+        return {index: outputs[slot].clone() for slot, index in enumerate(batch) if index is not None}
 
     waiting: dict[Zyx, Tensor | None] = dict.fromkeys(blank)
-    batches = iter(fixed_slots([index for index in indices if index not in waiting], predictor.batch))
+    batches = iter(in_fixed_places([index for index in indices if index not in waiting], predictor.batch))
     with ThreadPoolExecutor(at_once, thread_name_prefix="windows") as threads:
         ahead = deque(threads.submit(predicted, batch) for batch in islice(batches, at_once + 1))
         try:
@@ -114,6 +105,7 @@ def predict_block(
     skip_blank: bool = False,
     round_down: bool = False,
     at_once: int = 1,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> Prediction:
     """The prediction for one block.
 
@@ -136,11 +128,15 @@ def predict_block(
         Round towards 0 instead of to the nearest, as PyTorch Connectomics does.
     at_once : int
         Batches that are predicted at the same time, each on the predictor's own number of threads. Changes no byte.
+    on_progress : function
+        Called after every window with the share of them that is done, in this thread.
 
     Raises
     ------
     VolumeError
         The core reaches outside the image, or the network gave values that are not finite.
+    OutOfMemoryError
+        Of this machine or of its GPU.
     ValueError
         The lattice is of another shape, or blank windows are to be skipped and the predictor does not know its channels.
     """
@@ -153,7 +149,13 @@ def predict_block(
     if skip_blank and predictor.channels is None:
         raise ValueError("to skip blank windows, the predictor must know how many channels it gives")
     read = lattice.hull(core)
-    pixels = read_reflected(image, read)
+    try:
+        pixels = read_reflected(image, read)
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"no memory for the {' x '.join(map(str, read.shape))} voxels (z, y, x) of {image.uri} that a block with windows of "
+            f"{lattice.window} reads: use a smaller infer.window, or smaller infer.blocks"
+        ) from error
     indices = lattice.indices_touching(core)
     blank = (
         {i for i in indices if is_blank(pixels[(slice(None), *lattice.window_at(i).slices_in(read))])}
@@ -165,12 +167,14 @@ def predict_block(
     if predictor.channels is not None:
         sums = Accumulator(core.shape, predictor.channels, weights, predictor.device)
     with intra_op_threads(predictor.threads):
-        for window, output in window_outputs(pixels, read, indices, lattice, predictor, blank=blank, at_once=at_once):
+        outputs = window_outputs(pixels, read, indices, lattice, predictor, blank=blank, at_once=at_once)
+        for number, (window, output) in enumerate(outputs, 1):
             if sums is None and output is not None:
                 sums = Accumulator(core.shape, len(output), weights, predictor.device)
             assert sums is not None  # no window is blank where the channels are not known
             shared = lattice.counted(window).clipped(core)
             sums.add(output, shared.slices_in(window), shared.slices_in(core))
+            on_progress(number / len(indices))
         assert sums is not None  # the core is not empty and the lattice covers the volume
         try:
             values = sums.as_uint8(round_down)

@@ -20,6 +20,7 @@ from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.channels import ACTIVATIONS, Activation
 from axonloom.representations.representation import Representation
 from axonloom.turn import Seen
+from axonloom.volumes.volume import Volume
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 
@@ -28,7 +29,7 @@ class PredictionError(BadInputError):
     """A network that cannot be run as asked, said in one sentence."""
 
 
-class OutOfMemoryError(PredictionError):
+class OutOfMemoryError(PredictionError, MemoryError):
     """There is too little memory for a batch of windows."""
 
 
@@ -163,14 +164,14 @@ class Predictor:
         """
         if windows.ndim != 5 or len(windows) != self.batch:
             raise PredictionError(f"a batch here is ({self.batch}, c, z, y, x), not {windows.shape}")
-        # torch's own allocation, because its kernels may treat memory differently that does not start on their boundary
-        # (pinned for a GPU, which then copies while it computes).
-        pixels = torch.empty(
-            windows.shape, dtype=torch.float32, pin_memory=self.device.type == "cuda", memory_format=self.layout
-        )
-        pixels.copy_(torch.from_numpy(windows))
         low = self.precision == "bfloat16"
         try:
+            # torch's own allocation, because its kernels may treat memory differently that does not start on their boundary
+            # (pinned for a GPU: its copies are faster).
+            pixels = torch.empty(
+                windows.shape, dtype=torch.float32, pin_memory=self.device.type == "cuda", memory_format=self.layout
+            )
+            pixels.copy_(torch.from_numpy(windows))
             with (
                 intra_op_threads(self.threads),
                 torch.inference_mode(),
@@ -238,14 +239,18 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | Forei
     }
 
 
-def require_grey_levels(
-    checkpoint: Checkpoint | ForeignCheckpoint, dtype: np.dtype, uri: str, settings: InferSettings
-) -> None:
-    """Raise PredictionError where the network would see other grey levels than it was trained on.
+def require_image_fits(checkpoint: Checkpoint | ForeignCheckpoint, image: Volume, settings: InferSettings) -> None:
+    """Raise PredictionError where the network cannot take the image, or would see other grey levels than it was trained on.
 
     A network that was trained on uint8 has the whole range of uint8 as its black and white; others have grey levels of their
-    training images, which only an image of such a type can have.
+    training images, which only an image of their type can have.
     """
+    dtype, takes = image.dtype, checkpoint.description.parameters.get("in_channels", 1)
+    if takes != (image.channels or 1):
+        raise PredictionError(
+            f"{image.uri} has {image.channels or 1} channel{'s' if image.channels else ''}, and the network of {checkpoint.folder} takes "
+            f"{takes}: it needs images of the kind that it was trained on"
+        )
     on_uint8 = checkpoint.normalisation == Normalisation.of_dtype(np.uint8)
     if settings.grey_levels is not None and not on_uint8:
         raise PredictionError(
@@ -254,14 +259,20 @@ def require_grey_levels(
         )
     if settings.grey_levels is None and on_uint8 and dtype != np.uint8:
         raise PredictionError(
-            f"{uri} holds {dtype}, and the network was trained on uint8: say which grey levels are black and white, such as "
+            f"{image.uri} holds {dtype}, and the network was trained on uint8: say which grey levels are black and white, such as "
             "infer.grey_levels=[0, 4095], or convert the image"
         )
-    if dtype.kind in "ui" and checkpoint.normalisation.mean > np.iinfo(dtype).max:
+    trained = checkpoint.description.image_dtype
+    other_type = trained is not None and not on_uint8 and not _alike(np.dtype(trained), dtype)
+    if other_type or (dtype.kind in "ui" and checkpoint.normalisation.mean > np.iinfo(dtype).max):
         raise PredictionError(
-            f"{uri} holds {dtype}, and the network was trained on grey levels around {checkpoint.normalisation.mean:g}: it needs "
-            "images of the type that it was trained on"
+            f"{image.uri} holds {dtype}, and the network was trained on {f'{trained}, ' if trained else ''}grey levels around "
+            f"{checkpoint.normalisation.mean:g}: it needs images of the type that it was trained on"
         )
+
+
+def _alike(trained: np.dtype, dtype: np.dtype) -> bool:
+    return trained == dtype or (trained.kind == "f" and dtype.kind == "f")
 
 
 def voxel_size_warning(

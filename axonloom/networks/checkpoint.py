@@ -64,6 +64,8 @@ class ModelDescription:
         The first is a running mean.
     settings : dict
         The training settings, plain JSON.
+    image_dtype : str or None
+        Of the images that it was trained on; None where nobody noted it.
     """
 
     architecture: str
@@ -79,13 +81,16 @@ class ModelDescription:
     training_loss: float | None = None
     validation_loss: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    image_dtype: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return json.loads(json.dumps({**asdict(self), "normalisation": self.normalisation.to_dict()}))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> ModelDescription:
-        values = {each.name: stored[each.name] for each in fields(cls)}
+        # What was added later may be missing; everything else must be there.
+        values = {each.name: stored[each.name] for each in fields(cls) if each.name != "image_dtype"}
+        values["image_dtype"] = stored.get("image_dtype")
         values["normalisation"] = Normalisation.from_dict(values["normalisation"])
         for name in ("channels", "voxel_size", "patch", "window"):
             values[name] = None if values[name] is None else tuple(values[name])
@@ -256,6 +261,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_bytes())
     except FileNotFoundError:
+        if not folder.exists():
+            raise CheckpointError(f"{folder} does not exist: name a checkpoint (`axonloom train` makes them)") from None
         inside = sorted(each.name for each in folder.glob("*/") if (each / DESCRIPTION).exists())
         hint = (
             f"it holds checkpoints: name one, as in {folder / inside[-1]}"

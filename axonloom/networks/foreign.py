@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from axonloom.representations.affinity import Affinity
 from axonloom.representations.representation import Representation, representation
 
 TORCHSCRIPT, EXPORTED = (".pt", ".ts", ".torchscript"), (".pt2",)
+#: torch reads one exported program at a time in a process.
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class ForeignCheckpoint:
         """The program on the CPU, in evaluation mode as it was saved."""
         try:
             if self.folder.suffix in EXPORTED:
-                with _weights_only():
+                with _READING, _weights_only():
                     return _Callable(torch.export.load(self.folder).module())
             return torch.jit.load(self.folder, map_location="cpu").eval()
         # Whatever their readers raise for a file that is damaged, or something else.

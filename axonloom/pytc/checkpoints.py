@@ -5,17 +5,20 @@ from __future__ import annotations
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
+from axonloom.networks.checkpoint import PREFIX, Checkpoint, CheckpointError, ModelDescription, write_checkpoint
 from axonloom.networks.normalisation import Normalisation
 from axonloom.networks.pytc import build_network, network_parameters
+from axonloom.provenance import fingerprint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
 from axonloom.pytc.targets import channel_groups
+from axonloom.volumes.identity import file_identity
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], int]:
@@ -55,7 +58,9 @@ def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def import_checkpoint(path: Path, configuration: PytcConfiguration, folder: Path) -> Checkpoint:
-    """Write ``path`` as a checkpoint of axonloom's into ``folder``; the weights are the same.
+    """``path`` as a checkpoint of axonloom's below ``folder``; the weights are the same.
+
+    Each checkpoint and meaning has a place of its own and is written there once, so that nothing is changed that somebody reads.
 
     Raises
     ------
@@ -77,15 +82,31 @@ def import_checkpoint(path: Path, configuration: PytcConfiguration, folder: Path
         representation=meaning,
         representation_parameters=about,
         channels=tuple(name for group in channel_groups(configuration) for name in group["names"]),
-        # Grey levels of uint8, which is what images are made to be first.
-        normalisation=Normalisation(255 * configuration["DATASET"]["MEAN"], 255 * configuration["DATASET"]["STD"]),
+        normalisation=_normalisation(configuration["DATASET"]),
         voxel_size=None,
         patch=window,
         window=window,
         iteration=iteration,
         settings={"pytc": {"checkpoint": str(path)}},
+        image_dtype="uint8",
     )
-    return write_checkpoint(folder, description, weights)
+    name = fingerprint({"file": file_identity(path), "description": description.to_dict()})[:12]
+    place = folder / f"{path.name.removesuffix('.pth.tar')}-{name}"
+    with suppress(CheckpointError):
+        return Checkpoint.open(place / f"{PREFIX}{iteration:08d}")
+    return write_checkpoint(place, description, weights)
+
+
+def _normalisation(dataset: Mapping[str, Any]) -> Normalisation:
+    """Of grey levels of uint8, which is what images are made to be first."""
+    match = str(dataset["MATCH_ACT"])
+    if match == "sigmoid":
+        return Normalisation(0.0, 255.0)
+    if match == "tanh":
+        return Normalisation(127.5, 127.5)
+    if match != "none":
+        raise PytcError(f"DATASET.MATCH_ACT is {match!r}; there are none, sigmoid and tanh")
+    return Normalisation(255 * dataset["MEAN"], 255 * dataset["STD"])
 
 
 def _meaning(configuration: PytcConfiguration) -> tuple[str, dict[str, Any]]:

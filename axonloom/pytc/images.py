@@ -16,21 +16,27 @@ from axonloom.pytc.configuration import PytcError
 from axonloom.volumes import create_volume, open_volume
 
 
-def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder: Path) -> str:
+def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder: Path, *, stretch: bool = True) -> str:
     """Where the image lies that a network is to look at.
 
     That is ``path`` itself where it is uint8 and nothing is asked for. Else a copy is made in ``folder``, once: grey levels of
     other types go to 0..255 by the volume's least and largest (PyTC's rule, so two parts of one volume differ), then it is zoomed by
-    ``scale`` and grown by ``pad`` voxels (z, y, x) of reflection. The volume is handled in memory, as there.
+    ``scale`` and grown by ``pad`` voxels (z, y, x) of reflection. The volume is handled in memory, as there. Without ``stretch``
+    (``DATASET.NORMALIZE_RANGE`` False) other types are refused: there they would reach the network as they are, divided by 255.
 
     Raises
     ------
     PytcError
-        It has channels, or is floating-point with values that are not finite.
+        It has channels, is floating-point with values that are not finite, or is not uint8 and may not be stretched.
     """
     image = open_volume(_opened_as(path))
     if image.channels is not None:
         raise PytcError(f"{path} has {image.channels} channels: an image is one grey value a voxel (z, y, x)")
+    if image.dtype != np.uint8 and not stretch:
+        raise PytcError(
+            f"{path} holds {image.dtype}, and DATASET.NORMALIZE_RANGE is False: convert it to uint8, or set it to True to have "
+            "its least and largest value become 0 and 255"
+        )
     if image.dtype == np.uint8 and all(s == 1 for s in scale) and not any(pad):
         return _opened_as(path)
     name = fingerprint({"image": image.identity(), "scale": list(scale), "pad": list(pad), "version": 1})[:16]

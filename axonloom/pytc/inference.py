@@ -62,7 +62,7 @@ def plan_inference(
     work = folder / "work"
     paths = _image_paths(configuration)
     result = PytcResult(folder / _result_name(str(inference["OUTPUT_NAME"]), views), _chunks(configuration, paths))
-    taken_in = import_checkpoint(checkpoint, configuration, work / "imported" / checkpoint.stem)
+    taken_in = import_checkpoint(checkpoint, configuration, work / "imported")
     pad = tuple(dataset["PAD_SIZE"])
     grown = not inference["UNPAD"]
     settings: dict[str, Any] = {
@@ -78,7 +78,13 @@ def plan_inference(
         "infer.pytc_compat": compat,
     }
     images = [
-        prepared_image(path, tuple(dataset["DATA_SCALE"]), pad if grown else (0, 0, 0), work / "images")
+        prepared_image(
+            path,
+            tuple(dataset["DATA_SCALE"]),
+            pad if grown else (0, 0, 0),
+            work / "images",
+            stretch=bool(dataset["NORMALIZE_RANGE"]),
+        )
         for path in paths
     ]
     result.require_possible(open_volume(images[0]).shape)
@@ -109,6 +115,9 @@ def _require_possible(configuration: PytcConfiguration) -> None:
         ("DATASET.DO_2D", dataset["DO_2D"]),
         ("INFERENCE.OUTPUT_SCALE", any(float(s) != 1 for s in inference["OUTPUT_SCALE"])),
         ("INFERENCE.TENSORSTORE_PATH", inference["TENSORSTORE_PATH"]),
+        ("INFERENCE.DO_SINGLY", inference["DO_SINGLY"]),
+        ("INFERENCE.DO_EVAL False", not inference["DO_EVAL"]),
+        ("INFERENCE.MODEL_RETURN_FEATS", inference["MODEL_RETURN_FEATS"]),
         (f"DATASET.PAD_MODE {dataset['PAD_MODE']!r}", dataset["PAD_MODE"] != "reflect"),
         ("INFERENCE.OUTPUT_SIZE other than INPUT_SIZE",
          configuration["MODEL"]["OUTPUT_SIZE"] != configuration["MODEL"]["INPUT_SIZE"]),

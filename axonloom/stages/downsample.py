@@ -147,7 +147,7 @@ class DownsampleStage(ToolStage):
             if other.fingerprint != self.plan.fingerprint and _target(other) == _target(self.plan)
         )
 
-    def replaces(self) -> str | None:
+    def warning(self) -> str | None:
         made = next((other for other in self._in_its_place() if other.ledger.read().done), None)
         present = self.present()
         if made is None or present is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from axonloom.assembly.pyramid import coarser_box, downsampled_shape
 from axonloom.checksums import voxels_checksum
@@ -18,7 +20,8 @@ from axonloom.inference.blending import Blending
 from axonloom.inference.block_size import economical_block
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
-from axonloom.inference.predictor import Predictor, load_predictor, settings_that_matter
+from axonloom.inference.places import share_filled
+from axonloom.inference.predictor import PredictionError, Predictor, load_predictor, settings_that_matter
 from axonloom.lazy import lazy
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint, open_checkpoint
@@ -65,17 +68,17 @@ class InferStage(Stage):
                 raise StageError(
                     f"volumes.tissue has {found_tissue.channels} channels: it is one value a voxel (z, y, x)"
                 )
-            coarser_by(found_tissue.shape, shape)
+            tissue_factor(found_tissue, open_volume_input(image, workspace))
             inputs["tissue"] = tissue
-        parameters = prediction_parameters(settings, found, workspace)
+        parameters = settings_that_matter(settings, found)
+        lattice = lattice_of(shape, parameters)
+        grid = BlockGrid(Box.of_shape(shape), settings.blocks or economical_block(block, lattice))
         return StagePlan(
             stage=cls.name,
             version=cls.version,
-            parameters=parameters,
+            parameters=with_batch(parameters, settings, found, workspace, grid.block(0).core, lattice),
             inputs=inputs,
-            grid=BlockGrid(
-                Box.of_shape(shape), settings.blocks or economical_block(block, lattice_of(shape, parameters))
-            ),
+            grid=grid,
             workspace=workspace,
         )
 
@@ -104,7 +107,7 @@ class InferStage(Stage):
         """Where there is tissue in a block (bool (z, y, x)); None where nobody said."""
         if self.tissue is None:
             return None
-        factor = coarser_by(self.tissue.shape, self.image.shape)
+        factor = tissue_factor(self.tissue, self.image)
         coarse = coarser_box(core, factor)
         keep = self.tissue.read(coarse) != 0
         for axis, f in enumerate(factor):
@@ -112,12 +115,13 @@ class InferStage(Stage):
         return keep[core.shifted([-a * f for a, f in zip(coarse.origin, factor, strict=True)]).slices]
 
     def prepare(self) -> None:
+        require_program_fits(self.plan)
         grid = self.plan.grid
         ensure_volume(
             self.plan.folder / "affinities.zarr",
             shape=grid.region.shape,
             dtype=np.uint8,
-            channels=self.predictor.channels,
+            channels=len(planned_checkpoint(self.plan).description.channels),
             chunk=chunk_for_blocks(grid.shape, grid.region.shape),
             voxel_size=self.image.voxel_size,
             offset=self.image.offset,
@@ -140,6 +144,7 @@ class InferStage(Stage):
             skip_blank=parameters["skip_blank"],
             round_down=parameters.get("pytc_compat", False),
             at_once=batches_at_once(self),
+            on_progress=partial(self.running.note, block.index),
         )
         values = found.values if keep is None else found.values * keep
         self.affinities.write(block.core, values)
@@ -150,14 +155,25 @@ class InferStage(Stage):
         return self.affinities, block.core
 
 
-def prediction_parameters(
-    settings: InferSettings, checkpoint: Checkpoint | ForeignCheckpoint, workspace: Path
+def with_batch(
+    parameters: dict[str, Any],
+    settings: InferSettings,
+    checkpoint: Checkpoint | ForeignCheckpoint,
+    workspace: Path,
+    block: Box,
+    lattice: WindowLattice,
 ) -> dict[str, Any]:
-    """What decides the bytes of a prediction; a batch that is ``auto`` is the one for this machine's GPU."""
-    parameters = settings_that_matter(settings, checkpoint)
-    if settings.batch == "auto" and parameters["device"] != "cpu":
-        parameters["batch"] = batch_for_gpu(workspace, checkpoint, parameters)
-    return parameters
+    """``parameters`` with the batch for this machine's GPU where it is to be ``auto``, which is tried for such a block."""
+    if settings.batch != "auto" or parameters["device"] == "cpu":
+        return parameters
+    touching = lattice.indices_touching(block)
+    windows = [len({index[axis] for index in touching}) for axis in range(3)]
+    # Two workers share a GPU as a rule: while one predicts, the other reads and writes.
+    sums = 2 * 4 * (len(checkpoint.description.channels) + 1) * block.voxels
+    batch = batch_for_gpu(
+        workspace, checkpoint, parameters, filled=lambda batch: share_filled(windows, batch), room=sums
+    )
+    return {**parameters, "batch": batch}
 
 
 def checkpoint_input(checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, Any]:
@@ -172,8 +188,8 @@ def checkpoint_input(checkpoint: Checkpoint | ForeignCheckpoint) -> dict[str, An
     return given
 
 
-def planned_predictor(plan: StagePlan) -> Predictor:
-    """The network of a plan, ready to run.
+def planned_checkpoint(plan: StagePlan) -> Checkpoint | ForeignCheckpoint:
+    """The network of a plan, as it is described; nothing is built, so this needs no GPU.
 
     Raises
     ------
@@ -185,7 +201,34 @@ def planned_predictor(plan: StagePlan) -> Predictor:
     checkpoint = open_checkpoint(Path(given["path"]), model)
     if checkpoint.identity() != given["identity"]:
         raise StageError(f"{given['path']} is another network than when this inference was planned: run the job again")
-    return load_predictor(checkpoint, plan.parameters)
+    return checkpoint
+
+
+def planned_predictor(plan: StagePlan) -> Predictor:
+    """The network of a plan, ready to run."""
+    return load_predictor(planned_checkpoint(plan), plan.parameters)
+
+
+def require_program_fits(plan: StagePlan) -> None:
+    """Try a program from elsewhere on one batch of nothing, where this machine can: nobody has said what it takes and gives.
+
+    Raises
+    ------
+    PredictionError
+        It fails, or gives something else than was said of it.
+    """
+    checkpoint, parameters = planned_checkpoint(plan), plan.parameters
+    if not isinstance(checkpoint, ForeignCheckpoint) or not (
+        parameters["device"] == "cpu" or torch.cuda.is_available()
+    ):
+        return
+    nothing = np.zeros((parameters["batch"], 1, *parameters["window"]), np.float32)
+    try:
+        load_predictor(checkpoint, parameters).predict(nothing)
+    except RuntimeError as error:
+        raise PredictionError(
+            f"{checkpoint.folder} cannot predict {nothing.shape} voxels (batch, channel, z, y, x): {str(error).splitlines()[-1]}"
+        ) from error
 
 
 def batches_at_once(stage: Stage) -> int:
@@ -210,18 +253,45 @@ def lattice_of(shape: Zyx, parameters: Mapping[str, Any]) -> WindowLattice:
     )
 
 
-def coarser_by(coarse: Zyx, fine: Zyx) -> Zyx:
-    """Factors (z, y, x) by which a volume of shape ``coarse`` is a coarser copy of one of shape ``fine``; 1 where it is as fine.
+def tissue_factor(tissue: Volume, image: Volume) -> Zyx:
+    """Voxels (z, y, x) of the images along an edge of one voxel of ``tissue``; 1 where it is as fine.
 
     Raises
     ------
     StageError
-        It is none.
+        It is no coarser copy of them, or its shape fits several factors and no voxel size says which.
     """
-    z, y, x = (-(-n // m) for n, m in zip(fine, coarse, strict=True))
-    if downsampled_shape(fine, (z, y, x)) != tuple(coarse):
+    z, y, x = (_axis_factor(tissue, image, axis) for axis in range(3))
+    there = tuple(o * f for o, f in zip(tissue.offset, (z, y, x), strict=True))
+    if any(tissue.offset) and any(abs(a - b) >= f for a, b, f in zip(there, image.offset, (z, y, x), strict=True)):
         raise StageError(
-            f"volumes.tissue has {tuple(coarse)} voxels (zyx), the images have {tuple(fine)}: it must be a copy of them, or one that "
-            f"is coarser by whole factors, such as {downsampled_shape(fine, (2, 2, 2))}"
+            f"volumes.tissue begins at voxel {tuple(tissue.offset)} (zyx), which is {there} of the images, and they begin at "
+            f"{tuple(image.offset)}: it must cover what they cover"
         )
     return z, y, x
+
+
+def _axis_factor(tissue: Volume, image: Volume, axis: int) -> int:
+    n, m = image.shape[axis], tissue.shape[axis]
+    fitting = [factor for factor in range(-(-n // m), n + 1) if -(-n // factor) == m]
+    if not fitting:
+        raise StageError(
+            f"volumes.tissue has {tuple(tissue.shape)} voxels (zyx), the images have {tuple(image.shape)}: it must be a copy of "
+            f"them, or one that is coarser by whole factors, such as {downsampled_shape(image.shape, (2, 2, 2))}"
+        )
+    if tissue.voxel_size is not None and image.voxel_size is not None:
+        by_size = tissue.voxel_size[axis] / image.voxel_size[axis]
+        factor = max(1, round(by_size))
+        if abs(by_size - factor) > 0.01 * factor or -(-n // factor) != m:
+            raise StageError(
+                f"volumes.tissue has {tuple(tissue.shape)} voxels of {tissue.voxel_size} nm (zyx), the images have "
+                f"{tuple(image.shape)} of {image.voxel_size}: these do not go together; set volumes.tissue.voxel_size"
+            )
+        return factor
+    if len(fitting) > 1:
+        # Masks are made by halving more often than not, but that is no reason to shift one in silence.
+        raise StageError(
+            f"volumes.tissue has {tuple(tissue.shape)} voxels (zyx), the images have {tuple(image.shape)}: along {'zyx'[axis]} it "
+            f"may be coarser by {fitting[0]} to {fitting[-1]} times; set volumes.tissue.voxel_size and volumes.image.voxel_size"
+        )
+    return fitting[0]

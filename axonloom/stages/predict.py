@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from axonloom.config.infer import InferSettings
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.inference.blockwise import predict_block
-from axonloom.inference.predictor import Predictor, require_grey_levels
+from axonloom.inference.predictor import Predictor, require_image_fits, settings_that_matter, voxel_size_warning
 from axonloom.lazy import lazy
 from axonloom.networks.foreign import open_checkpoint
 from axonloom.stage import StageError, StagePlan
@@ -21,8 +23,10 @@ from axonloom.stages.infer import (
     blending_of,
     checkpoint_input,
     lattice_of,
+    planned_checkpoint,
     planned_predictor,
-    prediction_parameters,
+    require_program_fits,
+    with_batch,
 )
 from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import FolderStage
@@ -53,17 +57,19 @@ class PredictStage(FolderStage):
                 raise StageError(
                     f"{image.uri} has {image.channels} channels: an image is one grey value a voxel (z, y, x)"
                 )
-            require_grey_levels(network, image.dtype, image.uri, infer)
+            require_image_fits(network, image, infer)
         stems = [Path(file.name).stem for file in found.files]
         if len(set(stems)) < len(stems):
             raise StageError(
                 f"two files in {found.folder} differ by their ending alone: each would get the same result"
             )
+        parameters = settings_that_matter(infer, network)
+        largest = Box.of_shape(max((file.box.shape for file in found.files), key=prod))
         return StagePlan(
             stage=cls.name,
             version=cls.version,
             parameters={
-                **prediction_parameters(infer, network, workspace),
+                **with_batch(parameters, infer, network, workspace, largest, lattice_of(largest.shape, parameters)),
                 "target": portable(str(settings.target), workspace),
             },
             inputs={"files": files_input(found), "checkpoint": checkpoint_input(network)},
@@ -91,9 +97,13 @@ class PredictStage(FolderStage):
     def predictor(self) -> Predictor:
         return planned_predictor(self.plan)
 
+    def warning(self) -> str | None:
+        return voxel_size_warning(planned_checkpoint(self.plan), self.source.voxel_size, str(self.source.folder))
+
     def prepare(self) -> None:
         if self.target.folder.resolve() == self.source.folder.resolve():
             raise StageError(f"predict.target is predict.source ({self.source.folder}): name another folder")
+        require_program_fits(self.plan)
         super().prepare()
 
     def process(self, block: Block) -> Mapping[str, Any]:
@@ -108,6 +118,7 @@ class PredictStage(FolderStage):
             skip_blank=parameters["skip_blank"],
             round_down=parameters.get("pytc_compat", False),
             at_once=batches_at_once(self),
+            on_progress=partial(self.running.note, block.index),
         )
         file = self.target.files[block.index]
         write_block_file(self.target.folder / file.name, found.values, voxel_size=image.voxel_size, offset=image.offset)

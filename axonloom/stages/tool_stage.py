@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
+from axonloom.durable import remove_unfinished
 from axonloom.geometry import Block, Box
 from axonloom.lazy import lazy
 from axonloom.stage import Stage, StagePlan
@@ -34,8 +35,8 @@ class ToolStage(Stage):
         """Blocks of which nothing is there (any more), while there is something of others."""
         return []
 
-    def replaces(self) -> str | None:
-        """A sentence on what this stage will write over that was made from this workspace in another way; None: nothing."""
+    def warning(self) -> str | None:
+        """A sentence on what a user should know before this stage runs, such as what it will write over; None: nothing."""
         return None
 
     def finish(self) -> None:
@@ -68,6 +69,7 @@ class FolderStage(ToolStage):
 
     def prepare(self) -> None:
         self.require_own_target()
+        remove_unfinished(self.target.folder)
         self.target.write_index()
 
     def stored(self, block: Block) -> tuple[Volume, Box]:

@@ -167,6 +167,7 @@ class Session:
             training_loss=self.running_loss,
             validation_loss=self.validation_loss,
             settings=self.settings.model_dump(mode="json"),
+            image_dtype=str(self.sampler.volumes[0].image.dtype),
         )
         state = {
             "iteration": self.iteration,

@@ -7,9 +7,7 @@ A file says in its name which voxels it holds: ``name_z0-z1-y0-y1-x0-x1.h5`` (or
 from __future__ import annotations
 
 import json
-import os
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from axonloom.durable import sync_folder, write_json
+from axonloom.durable import building, write_json
 from axonloom.geometry import Box, Zyx
+from axonloom.volumes.hdf5 import Hdf5Volume
 from axonloom.volumes.open import create_volume, open_volume
 from axonloom.volumes.volume import Volume, VolumeError
 
@@ -174,7 +173,7 @@ class BlockFiles:
         Raises
         ------
         VolumeError
-            It is damaged or cut short, or of another shape than it should be.
+            It is damaged or cut short, or of another shape than it should be, or others made it and did not fill it.
         """
         found = open_volume(str(self.folder / file.name))
         if tuple(found.shape) != file.box.shape:
@@ -182,6 +181,8 @@ class BlockFiles:
                 f"{found.uri} holds {tuple(found.shape)} voxels (zyx), where {file.box.shape} are expected: it is half-written, or "
                 "another file"
             )
+        if self.made_from is None and isinstance(found, Hdf5Volume):
+            found.require_written()
         return found
 
 
@@ -192,10 +193,9 @@ def block_name(stem: str, box: Box, ending: str) -> str:
 
 def write_block_file(path: Path, array: np.ndarray, **layout: Any) -> None:
     """Write (z, y, x) or (c, z, y, x) as a file of its own; whole and on disk, or not there."""
-    building = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
-    try:
+    with building(path) as unfinished:
         made = create_volume(
-            str(building),
+            str(unfinished),
             shape=array.shape[-3:],
             dtype=array.dtype,
             channels=array.shape[0] if array.ndim == 4 else None,
@@ -203,10 +203,6 @@ def write_block_file(path: Path, array: np.ndarray, **layout: Any) -> None:
         )
         made.write(made.box, array)
         made.sync(made.box)
-        os.replace(building, path)
-    finally:
-        building.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def first_hole(shape: Zyx, boxes: Sequence[Box]) -> Box | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from axonloom.durable import sync_folder
+from axonloom.durable import building
 from axonloom.geometry import BlockGrid
 from axonloom.volumes.open import create_volume
 from axonloom.volumes.volume import Volume
@@ -18,11 +16,9 @@ STEP = 256
 
 def export(volume: Volume, path: Path, note: Callable[[Path], None]) -> None:
     """Copy ``volume`` to ``path`` (.tif, .h5), piece by piece; ``note`` is handed the whole file before it gets its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
-    try:
+    with building(path) as unfinished:
         made = create_volume(
-            str(building),
+            str(unfinished),
             shape=volume.shape,
             dtype=volume.dtype,
             channels=volume.channels,
@@ -32,8 +28,4 @@ def export(volume: Volume, path: Path, note: Callable[[Path], None]) -> None:
         for block in BlockGrid(volume.box, (STEP, STEP, STEP)):
             made.write(block.core, volume.read(block.core))
         made.sync(made.box)
-        note(building)
-        os.replace(building, path)
-        sync_folder(path.parent)
-    finally:
-        building.unlink(missing_ok=True)
+        note(unfinished)

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any, cast
 
@@ -111,6 +112,20 @@ class Hdf5Volume(StoredVolume):
     def __reduce__(self) -> tuple[Any, ...]:
         self.sync()  # who unpickles it reads the file
         return super().__reduce__()
+
+    def require_written(self) -> None:
+        """Raise VolumeError where chunks were never written: they read as zeros."""
+        with self._lock:
+            found = self._opened("r")
+            if found.chunks is None:
+                there, wanted = int(found.id.get_storage_size() > 0 or found.size == 0), 1
+            else:
+                there = found.id.get_num_chunks()
+                wanted = prod(-(-n // c) for n, c in zip(found.shape, found.chunks, strict=True))
+        if there < wanted:
+            raise VolumeError(
+                f"{self.uri} is half-written: {wanted - there} of its {wanted} chunks were never written; make it again"
+            )
 
     def identity(self) -> dict[str, Any]:
         return self._versioned({**file_identity(self.path), "dataset": self.dataset})

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from axonloom.durable import BUILDING
 from axonloom.volumes.volume import VolumeError
 
 #: Folders of more files than this are not listed: it takes minutes on a network file system.
@@ -63,7 +64,7 @@ def files_hash(folder: Path, endings: tuple[str, ...], limit: int) -> str:
         folders.sort()
         for name in names:
             # Locks and half-written files come and go while others write; they are not data.
-            if name.endswith((".__lock", ".tmp")) or not name.lower().endswith(endings):
+            if name.endswith((".__lock", ".tmp")) or name.startswith(BUILDING) or not name.lower().endswith(endings):
                 continue
             path = Path(where) / name
             found = path.stat()

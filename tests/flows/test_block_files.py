@@ -164,27 +164,6 @@ def test_pytc_chunks_are_joined(tmp_path):
     assert not (tmp_path / "b.zarr").exists()
 
 
-def test_missing_and_half_written_blocks_are_named(tmp_path, image):
-    source = volume_of(tmp_path, image)
-    given = {"split__source": source, "split__target": str(tmp_path / "blocks"), "split__block": [16, 40, 64]}
-    run("split", tmp_path, **given, split__format="h5")
-    names = [file.name for file in BlockFiles.open(tmp_path / "blocks").files]
-    content = (tmp_path / "blocks" / names[1]).read_bytes()
-    joining = {"join__source": str(tmp_path / "blocks"), "join__target": str(tmp_path / "a.zarr")}
-    for broken in (content[: len(content) // 2], b""):
-        (tmp_path / "blocks" / names[1]).write_bytes(broken)
-        with pytest.raises(VolumeError, match=names[1]):
-            run("join", tmp_path, **joining)
-    (tmp_path / "blocks" / names[1]).unlink()
-    with pytest.raises(VolumeError, match=f"lacks {names[1]}"):
-        run("join", tmp_path, **joining)
-    with h5py.File(tmp_path / "blocks" / names[1], "w") as file:
-        file["main"] = image[:3, :3, :3]
-    with pytest.raises(VolumeError, match=f"{names[1]}.* holds .3, 3, 3. voxels"):
-        run("join", tmp_path, **joining)
-    assert not (tmp_path / "a.zarr").exists()
-
-
 def test_folders_and_volumes_of_others_are_left_alone(tmp_path, image):
     source = volume_of(tmp_path, image)
     (tmp_path / "blocks").mkdir()

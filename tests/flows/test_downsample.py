@@ -180,12 +180,12 @@ def test_another_method_takes_the_place_of_the_first(tmp_path, image):
             DownsampleSettings(layer=layer, mips=1, method=method), (8, 16, 32), tmp_path / "work"
         )
         require_own_targets(plans)
-        told = tool_stage(plans[0]).replaces()
+        told = tool_stage(plans[0]).warning()
         assert (
             told is None if before is None else f"with method {before}" in told and f"over with method {method}" in told
         )
         run_all(plans)
-        assert tool_stage(plans[0]).replaces() is None
+        assert tool_stage(plans[0]).warning() is None
     np.testing.assert_array_equal(open_volume(f"{layer}?mip=1").read(), mean_of(image, (2, 2, 2)))
 
 

@@ -31,6 +31,34 @@ def test_they_lie_on_the_host_where_a_device_has_no_room(monkeypatch):
     assert sums.as_uint8(round_down=True).tolist() == np.full((1, 2, 2, 2), 127).tolist()
 
 
+def test_they_go_to_the_host_where_a_device_has_no_room_any_more(monkeypatch):
+    sums = Accumulator((2, 2, 2), 1, WEIGHTS, torch.device("cpu"))
+    values = torch.full((1, 2, 2, 2), 0.5)
+    sums.add(values, AT, AT)
+    plain, asked = torch.Tensor.__mul__, []
+
+    def no_room_once(self, other):
+        asked.append(1)
+        if len(asked) == 1:
+            raise torch.OutOfMemoryError("full")
+        return plain(self, other)
+
+    monkeypatch.setattr(torch.Tensor, "__mul__", no_room_once)
+    sums.add(values + 0.25, AT, AT)
+    assert len(asked) == 2
+    to, refused = torch.Tensor.to, []
+
+    def no_room_for_bytes(self, *args, **kwargs):
+        if args == (torch.uint8,) and not refused:
+            refused.append(1)
+            raise torch.OutOfMemoryError("full")
+        return to(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", no_room_for_bytes)
+    assert sums.as_uint8().tolist() == np.full((1, 2, 2, 2), 159).tolist()
+    assert refused
+
+
 def test_the_first_channel_with_values_that_are_no_numbers_is_named():
     sums = Accumulator((2, 2, 2), 3, WEIGHTS, torch.device("cpu"))
     values = torch.ones((3, 2, 2, 2))

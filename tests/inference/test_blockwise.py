@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from axonloom.geometry import BlockGrid, Box, Zyx
 from axonloom.inference.blending import Blending, blending_weights
-from axonloom.inference.blockwise import fixed_slots, predict_block, window_outputs
+from axonloom.inference.blockwise import predict_block, window_outputs
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.predictor import Predictor
 from axonloom.inference.reflection import read_reflected
@@ -233,20 +232,6 @@ def test_a_core_outside_and_a_lattice_of_another_volume_are_refused() -> None:
         )
     with pytest.raises(ValueError, match="lattice covers"):
         predict_block(image, image.box, WindowLattice((4, 4, 5), (2,) * 3, (1,) * 3), Predictor(lambda x: x))
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 5)] * 3), unique=True, max_size=40).map(sorted), st.integers(1, 5))
-def test_slots_depend_on_the_window_alone_and_nothing_is_lost(indices: list[Zyx], batch: int) -> None:
-    batches = fixed_slots(indices, batch)
-    assert all(len(b) == batch for b in batches)
-    placed = [(i, slot) for b in batches for slot, i in enumerate(b) if i is not None]
-    assert sorted(i for i, _ in placed) == indices
-    assert all(slot == sum(i) % batch for i, slot in placed)
-
-
-def test_slots_are_used_well() -> None:
-    indices: Sequence[Zyx] = [(z, y, x) for z in range(5) for y in range(5) for x in range(5)]
-    assert len(fixed_slots(list(indices), 4)) <= 34  # 125 windows need at least 32 batches of 4
 
 
 def test_blocked_equals_whole_on_real_images(shared: Path) -> None:

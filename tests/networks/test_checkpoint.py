@@ -110,8 +110,11 @@ def test_unknown_and_newer_checkpoints_are_refused(tmp_path: Path) -> None:
     checkpoint, _ = written(tmp_path)
     with pytest.raises(CheckpointError, match=r"name one.*iteration_00000007"):
         Checkpoint.open(tmp_path)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="nowhere does not exist"):
         Checkpoint.open(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        Checkpoint.open(tmp_path / "empty")
     path = checkpoint.folder / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
     with pytest.raises(CheckpointError, match="install a newer"):

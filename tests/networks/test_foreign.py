@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from axonloom.config.load import ConfigurationError, load_configuration
 from axonloom.config.model import ModelSettings
 from axonloom.inference.blockwise import predict_block
 from axonloom.inference.lattice import WindowLattice
-from axonloom.inference.predictor import Predictor
+from axonloom.inference.predictor import PredictionError, Predictor
 from axonloom.networks.checkpoint import CheckpointError
 from axonloom.networks.foreign import ForeignCheckpoint
 from axonloom.networks.normalisation import Normalisation
@@ -68,6 +69,14 @@ def test_a_program_predicts_what_its_network_does(tmp_path, image, ending):
     assert found.std() > 10
 
 
+@pytest.mark.parametrize("ending", [".pt", ".pt2"])
+def test_several_workers_of_a_process_read_it_at_once(tmp_path, ending):
+    checkpoint = ForeignCheckpoint(saved(tmp_path, ending), ModelSettings(window=WINDOW))
+    with ThreadPoolExecutor(4) as threads:
+        networks = list(threads.map(lambda _: checkpoint.build_network(), range(8)))
+    assert len(networks) == 8
+
+
 def test_what_is_said_of_it_counts(tmp_path, image):
     path = saved(tmp_path, ".pt")
     plain = chain(tmp_path, image, path, window=list(WINDOW)).infer
@@ -91,7 +100,13 @@ def test_what_cannot_be_used_is_said(tmp_path, image):
     with pytest.raises(ConfigurationError, match=r"infer\.model\.window"):
         chain(tmp_path, image, path, mean=3.0)
     wrong = chain(tmp_path, image, path, window=list(WINDOW), offsets=[[1, 0, 0]]).infer
-    assert "gives 3 channels, 1 were announced" in next(iter(run_alone(wrong).failed.values()))
+    with pytest.raises(PredictionError, match="gives 3 channels, 1 were announced"):
+        run_alone(wrong)
+    torch.jit.script(torch.nn.Conv3d(2, 3, 3, padding=1)).save(str(tmp_path / "two.pt"))
+    two = chain(tmp_path, image, tmp_path / "two.pt", window=list(WINDOW)).infer
+    with pytest.raises(PredictionError, match=r"two\.pt cannot predict \(1, 1, .* voxels .*2 channels"):
+        run_alone(two)
+    assert not list(two.folder.glob("*.zarr"))
 
 
 class Harm:

@@ -13,6 +13,7 @@ import torch
 
 from axonloom.alone import run_alone
 from axonloom.chain import Chain
+from axonloom.networks.pytc import build_network
 from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
 from axonloom.pytc.inference import finish_inference, plan_inference
@@ -127,6 +128,50 @@ def test_from_the_command_line_with_two_images_and_again(prefect_api, shared, pr
     assert result.stat().st_mtime_ns == before
 
 
+@pytest.mark.flow
+def test_several_targets_from_the_command_line(prefect_api, shared, project):
+    """As in SNEMI-Affinity-Contour and -LR: all channels of all targets in one data set an image, as there."""
+    (project / "config.yaml").write_text(
+        CONFIG.replace("OUT_PLANES: 3", "OUT_PLANES: 7")
+        .replace('TARGET_OPT: ["2"]', 'TARGET_OPT: ["2", "4-1-1", "2-2-3-3-v1"]')
+        .replace("OUTPUT_ACT: [sigmoid]", "OUTPUT_ACT: [sigmoid, sigmoid, sigmoid]")
+    )
+    given = PytcConfiguration.load(None, project / "config.yaml").for_inference()
+    network = build_network(given["MODEL"])
+    torch.save({"iteration": 7, "state_dict": network.state_dict()}, project / "seven.pth.tar")
+    command = [
+        "infer", "--pytc-config", project / "config.yaml", "--checkpoint", project / "seven.pth.tar", "--set", "infer.device=cpu",
+        *words(project, "INFERENCE.STRIDE", "[9, 33, 33]"),
+    ]  # fmt: skip
+    for _ in range(2):
+        code, output = finished(axonloom(prefect_api, *command))
+        assert code == 0, output
+        with h5py.File(project / "out" / "result.h5") as file:
+            assert set(file) == {"vol0"}
+            assert (file["vol0"].shape, file["vol0"].dtype) == ((7, 20, 70, 76), np.uint8)
+            assert all(len(np.unique(channel)) > 1 for channel in file["vol0"][:])
+    assert "unchanged:" in output
+
+
+def test_a_checkpoint_is_taken_in_once(shared, project):
+    path = shared / "oracle" / "pytc" / "checkpoint_00003.pth.tar"
+    given = PytcConfiguration.load(None, project / "config.yaml").for_inference()
+    first = import_checkpoint(path, given, project / "imported")
+    before = (first.folder / "model.json").stat().st_ino
+    assert import_checkpoint(path, given, project / "imported").folder == first.folder
+    assert (first.folder / "model.json").stat().st_ino == before
+    other = PytcConfiguration.load(None, project / "config.yaml", ["DATASET.MATCH_ACT", "sigmoid"]).for_inference()
+    assert import_checkpoint(path, other, project / "imported").folder != first.folder
+
+
+@pytest.mark.parametrize(("match", "black", "white"), [("none", -1, 1), ("sigmoid", 0, 1), ("tanh", -1, 1)])
+def test_grey_levels_go_to_what_the_activation_gives(shared, project, match, black, white):
+    path = shared / "oracle" / "pytc" / "checkpoint_00003.pth.tar"
+    given = PytcConfiguration.load(None, project / "config.yaml", ["DATASET.MATCH_ACT", match]).for_inference()
+    found = import_checkpoint(path, given, project / "imported").normalisation
+    assert found.apply(np.array([[[[0, 255]]]], np.uint8)).ravel().tolist() == [black, white]
+
+
 def test_a_file_of_others_is_not_replaced(shared, project):
     (project / "out").mkdir()
     (project / "out" / "result.h5").write_bytes(b"mine")
@@ -168,6 +213,9 @@ def test_weights_are_taken_over_unchanged(shared, project):
         ),
         (["INFERENCE.DO_CHUNK_TITLE", "1", "DATASET.CHUNK_IND_SPLIT", "0-2"], "one run predicts all chunks"),
         (["INFERENCE.IMAGE_NAME", "gone.tif"], "gone.tif"),
+        (["INFERENCE.DO_EVAL", "False"], "INFERENCE.DO_EVAL False is not supported"),
+        (["INFERENCE.DO_SINGLY", "True"], "INFERENCE.DO_SINGLY is not supported"),
+        (["DATASET.MATCH_ACT", "relu"], "there are none, sigmoid and tanh"),
     ],
 )
 def test_what_does_not_fit_is_named(shared, project, more, message):

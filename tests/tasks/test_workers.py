@@ -10,11 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
-from axonloom.config.compute import ComputeSettings
-from tasks.workers import profile_of
+from axonloom.config.compute import ComputeSettings, JobProfile, ProfilesSettings
+from axonloom.config.infer import InferSettings
+from axonloom.config.load import ConfigurationError
+from tasks.workers import profile_of, require_device_chosen
 
 BLOCKS, SECONDS = 64, 0.1
+ON_GPU_JOBS = ComputeSettings(on="slurm", profiles=ProfilesSettings(gpu=JobProfile(gres="gpu:1")))
 
 
 def kill_a_worker_at_work(folder: Path, done_first: int, run: Future[object]) -> psutil.Process:
@@ -35,6 +39,23 @@ def kill_a_worker_at_work(folder: Path, done_first: int, run: Future[object]) ->
                     return worker
                 worker.resume()
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_device_that_was_chosen_is_taken(device):
+    require_device_chosen(InferSettings(device=device), ON_GPU_JOBS)
+
+
+def test_where_jobs_have_gpus_and_this_machine_sees_none_a_device_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        ConfigurationError, match=r"asks for gpu:1, and infer\.device is auto.*set infer\.device to cuda"
+    ):
+        require_device_chosen(InferSettings(), ON_GPU_JOBS)
+    for other in ({"on": "local"}, {"profiles": ProfilesSettings()}, {"profiles": ProfilesSettings(gpu=JobProfile())}):
+        require_device_chosen(InferSettings(), ON_GPU_JOBS.model_copy(update=other))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    require_device_chosen(InferSettings(), ON_GPU_JOBS)
 
 
 def test_inference_has_the_gpu_profile_where_there_is_one():
