@@ -46,6 +46,37 @@ def check(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJso
     console.print("the configuration is good")
 
 
+@config_app.command("import-pytc")
+def import_pytc(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="PyTorch Connectomics v1's configuration.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY VALUE]...", help="Its keys with other values.", show_default=False),
+    ] = None,
+    base: Annotated[Path | None, typer.Option(metavar="FILE", help="Its base configuration.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where it goes.")] = Path(
+        "axonloom.yaml"
+    ),
+) -> None:
+    """Write axonloom's configuration for one of PyTorch Connectomics, and say what became of each key."""
+    import yaml
+
+    from axonloom.pytc.configuration import PytcConfiguration
+    from axonloom.pytc.importing import import_configuration
+
+    with sentences():
+        if output.exists():
+            raise ConfigurationError(f"{output} exists; name another file with --output")
+        found = import_configuration(PytcConfiguration.load(base, config, words or []))
+    for title, lines in (("mapped", found.mapped), ("no effect", found.notes), ("refused", found.refused)):
+        for line in lines:
+            console.print(f"{title}: {line}", markup=False)
+    if found.refused:
+        raise typer.Exit(exit_codes.BAD_INPUT)
+    output.write_text(yaml.safe_dump(found.settings, sort_keys=False))
+    console.print(f"wrote {output}", markup=False)
+
+
 def _volumes(chain: Chain) -> dict[str, dict[str, object]]:
     from axonloom.assembly.segmentation_layer import SegmentationLayer
     from axonloom.stages.inputs import open_configured, open_image

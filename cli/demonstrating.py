@@ -181,10 +181,10 @@ def _configurations(
 
 def _make_untrained(training: Configuration, untrained: Configuration) -> None:
     """The network as it was before its first iteration."""
+    from axonloom.training.configured import open_labelled_volumes
     from axonloom.training.loop import train
-    from tasks.training import training_volumes
 
-    train(training.train, training_volumes(training), untrained.workspace / "checkpoints", until=0)
+    train(training.train, open_labelled_volumes(training), untrained.workspace / "checkpoints", until=0)
 
 
 def _run(job: str, configuration: Configuration) -> dict[str, Any]:

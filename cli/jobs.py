@@ -11,10 +11,8 @@ from rich.console import Console
 
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
-from axonloom.config.load import ConfigurationError
 from axonloom.reached_thresholds import require_reached_thresholds
 from axonloom.stage import StagePlan
-from axonloom.stages.inputs import open_configured, open_image
 from axonloom.stages.layer_stage import current_state, require_own_layer
 from axonloom.stages.tool_stage import require_own_targets
 from axonloom.tools import TOOLS
@@ -40,15 +38,9 @@ def run_job(job: str, configuration: Configuration, say: Console = console) -> A
 
 def _train_stages(chain: Chain) -> Iterable[StagePlan]:
     """None, but the volumes are opened and compared, so that what does not fit is said before a server starts."""
-    from axonloom.training.labelled_volume import LabelledVolume
+    from axonloom.training.configured import open_labelled_volumes
 
-    image, labels = chain.configuration.volumes.image, chain.configuration.volumes.labels
-    for name, settings in (("image", image), ("labels", labels)):
-        if settings is None:
-            raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
-    assert image is not None
-    assert labels is not None
-    LabelledVolume(open_image(image), open_configured(labels)).require_fit()
+    open_labelled_volumes(chain.configuration)
     return ()
 
 
@@ -119,7 +111,6 @@ JOBS: dict[str, tuple[str, Callable[[Chain], Iterable[StagePlan]]]] = {
 
 HELP = {
     "run": "Images (or affinities) to a segmentation: infer, segment, merge, and evaluate where there are labels.",
-    "train": "Images and labels to a network. A stopped run goes on from its last checkpoint.",
     "segment": "Affinities to fragments and the contacts between them (or to segments of each block, by waterz or mutex watershed).",
     "merge": "Fragments to the segmentation: agglomerate (multicut, overlap), pool, apply.",
     "pool": "Fragments to the table of segment ids (the first half of merge).",

@@ -24,6 +24,7 @@ from cli.reporting import status
 from cli.running import require_terminal_encoding
 from cli.submitting import runs, submit
 from cli.tools import tools_app
+from cli.training import train
 from cli.verifying import verify
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ def version(
 app.command()(demo)
 app.command()(init)
 add_jobs(app)
+app.command()(train)
 app.command()(infer)
 app.command()(evaluate)
 app.command()(status)

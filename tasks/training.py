@@ -12,14 +12,13 @@ from prefect import get_run_logger, task
 from prefect.context import TaskRunContext
 
 from axonloom.config.configuration import Configuration
-from axonloom.config.load import ConfigurationError
 from axonloom.networks.checkpoint import Checkpoint, CheckpointError
 from axonloom.networks.checkpoint_folder import BEST, checkpoint_paths, linked
 from axonloom.pictures import loss_curve
 from axonloom.provenance import fingerprint
 from axonloom.runner import StoppedError
-from axonloom.stages.inputs import open_configured, open_image, volume_input
-from axonloom.training.labelled_volume import LabelledVolume
+from axonloom.stages.inputs import volume_input
+from axonloom.training.configured import labelled_volumes, open_labelled_volumes
 from axonloom.training.loop import TrainingState, train
 from axonloom.training.loss_log import NAME, read_log
 from axonloom.training.reproducible import chosen_device
@@ -32,37 +31,14 @@ from tasks.sending import LiveArtifact
 from tasks.stopping import stop_requested
 
 
-def training_volumes(configuration: Configuration) -> list[LabelledVolume]:
-    """The images and labels that a configuration trains on.
-
-    Raises
-    ------
-    ConfigurationError
-        One of them is not set.
-    VolumeError
-        One cannot be opened.
-    """
-    volumes = configuration.volumes
-    for name in ("image", "labels"):
-        if getattr(volumes, name) is None:
-            raise ConfigurationError(f"volumes.{name} is not set: training needs images and labels")
-    assert volumes.image is not None
-    assert volumes.labels is not None
-    return [LabelledVolume(open_image(volumes.image), open_configured(volumes.labels))]
-
-
 def training_fingerprint(configuration: Configuration) -> str:
     """What decides the weights at an iteration: the settings that matter, and the data."""
-    volumes = configuration.volumes
-    assert volumes.image is not None
-    assert volumes.labels is not None
-    return fingerprint(
-        {
-            "train": configuration.train.model_dump(mode="json", exclude=FREE - {"iterations", "patience"}),
-            "image": volume_input(volumes.image)["identity"],
-            "labels": volume_input(volumes.labels)["identity"],
-        }
-    )
+    files = [
+        [volume_input(each)["identity"] for each in (given.image, given.labels, given.valid) if each is not None]
+        for given in labelled_volumes(configuration)
+    ]
+    settings = configuration.train.model_dump(mode="json", exclude=FREE - {"iterations", "patience"})
+    return fingerprint({"train": settings, "volumes": files})
 
 
 def _cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -94,7 +70,7 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
     with gpu_slot(chosen_device(configuration.train.device).type):
         result = train(
             configuration.train,
-            training_volumes(configuration),
+            open_labelled_volumes(configuration),
             folder,
             until=until,
             on_progress=show,

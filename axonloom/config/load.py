@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -26,6 +26,10 @@ PATH_KEYS = (
     "volumes.segmentation.path",
     "infer.checkpoint",
     "train.start_from",
+    "train.valid.path",
+    "train.volumes.*.image.path",
+    "train.volumes.*.labels.path",
+    "train.volumes.*.valid.path",
     "downsample.layer",
     "split.source",
     "split.target",
@@ -119,6 +123,8 @@ def known_keys(model: type[BaseModel] = Configuration, prefix: str = "") -> dict
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The settings model behind an annotation, also behind ``| None``."""
+    if get_origin(annotation) is tuple:
+        return None  # a list of such, which has no keys
     candidates = (annotation, *getattr(annotation, "__args__", ()))
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
@@ -206,12 +212,25 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _make_absolute(content: dict[str, Any], folder: Path) -> None:
     for key in PATH_KEYS:
-        part: Any = content
         *sections, name = key.split(".")
-        for section in sections:
-            part = part.get(section) if isinstance(part, dict) else None
-        if isinstance(part, dict) and isinstance(part.get(name), str):
-            part[name] = absolute_uri(part[name], folder)
+        for part in _parts(content, sections):
+            if isinstance(part.get(name), str):
+                part[name] = absolute_uri(part[name], folder)
+
+
+def _parts(content: Any, sections: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The sections that a key leads to; ``*`` stands for each of a list."""
+    if not sections:
+        if isinstance(content, dict):
+            yield content
+        return
+    first, *rest = sections
+    if first == "*":
+        inner = content if isinstance(content, list) else []
+    else:
+        inner = [content[first]] if isinstance(content, dict) and first in content else []
+    for each in inner:
+        yield from _parts(each, rest)
 
 
 def absolute_uri(uri: str, folder: Path) -> str:

@@ -6,45 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from axonloom.config.augment import AugmentSettings
+from axonloom.config.network import NetworkSettings
 from axonloom.config.optimization import AverageSettings, OptimizerSettings, ScheduleSettings
 from axonloom.config.settings import Settings
-from axonloom.config.volumes import RegionSettings
+from axonloom.config.targets import RegulariserSettings, TargetSettings
+from axonloom.config.training_volumes import TrainingVolumeSettings
+from axonloom.config.volumes import RegionSettings, VolumeSettings
 from axonloom.networks.presets import PresetError, preset
 
 Voxels = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class AugmentSettings(Settings):
-    """How a training sample is changed, so that the network learns what does not matter."""
-
-    flip: bool = Field(default=True, description="Mirror along z, y and x, each in half of the samples.")
-    transpose: Literal["auto", "none", "xy", "all"] = Field(
-        default="auto",
-        description="Exchange axes: 'xy' swaps y and x in half of the samples; 'all' uses every order of the three axes, "
-        "which is right only for isotropic volumes; 'auto' decides by the voxel size ('xy' where it is not known).",
-    )
-    intensity: Probability = Field(
-        default=0.75, description="Share of samples whose brightness, contrast and gamma change (0 to 1)."
-    )
-    brightness: float = Field(
-        default=0.15, ge=0, le=1, description="Largest shift of grey levels, as a fraction of half the grey range."
-    )
-    contrast: float = Field(
-        default=0.2, ge=0, lt=1, description="Largest relative change of contrast (0.2: from 0.8 to 1.2 times)."
-    )
-    gamma: float = Field(
-        default=0.5, ge=0, le=2, description="Gamma lies between 2 to the power of minus and of plus this number."
-    )
-    noise: float = Field(
-        default=0.05,
-        ge=0,
-        le=1,
-        description="Largest standard deviation of added noise, as a fraction of half the grey range.",
-    )
-    dark_section: Probability = Field(
-        default=0.0, description="Chance that a section (z plane) is darkened or lost, as in serial sections (0 to 1)."
-    )
 
 
 class ValidationSettings(Settings):
@@ -70,10 +42,27 @@ class TrainSettings(Settings):
     preset: str = Field(
         default="small", description="Network: small (minutes on two cores), medium, or snemi (anisotropic)."
     )
+    network: NetworkSettings | None = Field(
+        default=None, description="A network of your own instead of the preset's; it needs train.patch."
+    )
+    volumes: tuple[TrainingVolumeSettings, ...] = Field(
+        default=(), description="More images with labels, beside volumes.image and volumes.labels where these are set."
+    )
+    valid: VolumeSettings | None = Field(
+        default=None,
+        description="Nonzero where volumes.labels are right, in their shape; elsewhere nothing is learned. Default: everywhere.",
+    )
+    least_valid: Probability = Field(
+        default=0.5, description="Share of a patch that must be valid; patches with less are drawn again (0 to 1)."
+    )
     iterations: int = Field(default=2000, ge=1, description="Steps of the optimizer, in all.")
     batch: int = Field(default=1, ge=1, description="Patches in one iteration.")
     patch: tuple[Voxels, Voxels, Voxels] | None = Field(
         default=None, description="Voxels (z, y, x) of a training patch; the preset's when not given."
+    )
+    window: tuple[Voxels, Voxels, Voxels] | None = Field(
+        default=None,
+        description="Voxels (z, y, x) that the checkpoint proposes for inference; the preset's when not given, the patch with train.network.",
     )
     accumulate: int = Field(
         default=1,
@@ -104,6 +93,14 @@ class TrainSettings(Settings):
     )
     average: AverageSettings = Field(
         default=AverageSettings(), description="Whether the mean over many iterations is saved."
+    )
+    targets: tuple[TargetSettings, ...] = Field(
+        default=(),
+        description="What the network predicts, channel after channel; when not given: affinities to the neighbours before along z, y and "
+        "x, with erosion, ignore_zero and dice as below.",
+    )
+    regularisers: tuple[RegulariserSettings, ...] = Field(
+        default=(), description="Terms beside the losses of train.targets, of several predictions of one voxel."
     )
     erosion: int | None = Field(
         default=None,
@@ -152,6 +149,11 @@ class TrainSettings(Settings):
     cache: float = Field(
         default=2.0, ge=0, description="Gigabytes of volumes that are read into memory once, instead of patch by patch."
     )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="Arithmetic of the network; losses, gradients' sums and weights stay float32. bfloat16 and float16 (a GPU's, with "
+        "scaled losses) are faster on recent GPUs.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the network is computed; 'auto' takes a GPU when there is one."
     )
@@ -160,6 +162,15 @@ class TrainSettings(Settings):
     def _together(self) -> Self:
         if self.patience is not None and self.validation.region is None and self.validation.fraction == 0:
             raise ValueError("patience counts validations, and validation.fraction 0 holds nothing out to validate on")
+        fields = type(self).model_fields
+        alone = ("erosion", "erosion_across_sections", "ignore_zero", "dice")
+        given = [name for name in alone if getattr(self, name) != fields[name].default]
+        if self.targets and given:
+            raise ValueError(f"{' and '.join(given)}: for affinities alone; with train.targets say it there")
+        if self.regularisers and not self.targets:
+            raise ValueError("train.regularisers are about train.targets, which are not set")
+        if self.network is not None and self.patch is None:
+            raise ValueError("train.network needs train.patch: the voxels (z, y, x) that it is trained on at once")
         first = self.average.start + self.average.every
         if self.average.kind != "none" and first > self.iterations:
             raise ValueError(f"average would begin at iteration {first}, and there are {self.iterations} iterations")

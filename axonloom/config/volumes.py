@@ -33,7 +33,7 @@ class VolumeSettings(Settings):
     """A volume to read."""
 
     path: str = Field(
-        description="Path or URL: file.h5:dataset, stack.tif, a folder of TIFF sections, array.zarr, precomputed://…"
+        description="Path or URL, such as file.h5:dataset, stack.tif, a folder of TIFF sections, array.zarr or precomputed://."
     )
     voxel_size: Nanometres | None = Field(
         default=None, description="Voxel size (z, y, x) in nm, where the file does not say it or says it wrong."

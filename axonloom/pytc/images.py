@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,19 +40,44 @@ def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder
     if image.dtype == np.uint8 and all(s == 1 for s in scale) and not any(pad):
         return _opened_as(path)
     name = fingerprint({"image": image.identity(), "scale": list(scale), "pad": list(pad), "version": 1})[:16]
-    target = folder / f"{name}.zarr"
+
+    def made() -> np.ndarray:
+        grey = _as_uint8(image.read(), path)
+        if any(s != 1 for s in scale):
+            # Cubic, as there.
+            grey = np.asarray(ndimage.zoom(grey, scale, order=3))
+        return np.pad(grey, [(n, n) for n in pad], mode="reflect")
+
+    return _made_once(folder / f"{name}.zarr", made)
+
+
+def prepared_labels(path: str, scale: Sequence[float], folder: Path) -> str:
+    """Where the labels (or a mask) lie that a network is trained on: ``path`` itself, or a copy zoomed by ``scale``, made once.
+
+    Raises
+    ------
+    PytcError
+        They have channels.
+    """
+    labels = open_volume(_opened_as(path))
+    if labels.channels is not None:
+        raise PytcError(f"{path} has {labels.channels} channels: labels are one object id a voxel (z, y, x)")
+    if all(s == 1 for s in scale):
+        return _opened_as(path)
+    name = fingerprint({"labels": labels.identity(), "scale": list(scale), "version": 1})[:16]
+    return _made_once(folder / f"{name}.zarr", lambda: np.asarray(ndimage.zoom(labels.read(), scale, order=0)))
+
+
+def _made_once(target: Path, make: Callable[[], np.ndarray]) -> str:
+    """The array that ``make`` gives, in ``target``; whole or not there."""
     if target.exists():
         return str(target)
-    grey = _as_uint8(image.read(), path)
-    if any(s != 1 for s in scale):
-        # Cubic, as there.
-        grey = np.asarray(ndimage.zoom(grey, scale, order=3))
-    grey = np.pad(grey, [(n, n) for n in pad], mode="reflect")
-    folder.mkdir(parents=True, exist_ok=True)
-    building = folder / f"building-{uuid.uuid4().hex[:12]}.zarr"
+    array = make()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.parent / f"building-{uuid.uuid4().hex[:12]}.zarr"
     try:
-        made = create_volume(str(building), shape=grey.shape, dtype=np.uint8, chunk=(64, 64, 64))
-        made.write(made.box, grey)
+        made = create_volume(str(building), shape=array.shape, dtype=array.dtype, chunk=(64, 64, 64))
+        made.write(made.box, array)
         made.sync(made.box)
         os.rename(building, target)
     finally:

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from axonloom.geometry import Zyx
+from axonloom.losses.cross_entropy import binary_cross_entropy
+from axonloom.losses.dice import dice_loss
+from axonloom.representations.balance import class_balance
 from axonloom.representations.erosion import eroded
 from axonloom.representations.representation import RepresentationError
 from axonloom.turn import Seen, Turn
 
 NEAREST: tuple[Zyx, ...] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-DICE_SMOOTHING = 100.0  # voxels; PyTorch Connectomics' DiceLoss
-RAREST, MOST_COMMON = 0.05, 0.95  # bounds of the fraction that class balancing sees, as in PyTorch Connectomics
 
 Border = Literal["replicate", "edge"]
 
@@ -61,30 +61,97 @@ def affinities(
     return result
 
 
-def class_balance(target: np.ndarray, known: np.ndarray) -> npt.NDArray[np.float32]:
-    """Weights that make the rarer of 0 and 1 count as much as the other, and 0 where a target is not known.
+class AffinityTarget:
+    """Affinities to the neighbours at ``offsets``, without anything about losses.
 
     Parameters
     ----------
-    target, known : bool, same shape
-
-    Returns
-    -------
-    numpy.ndarray
-        float32: 1 for the common class, at most 19 for the rare one. All 1 where only one class occurs.
-
-    Notes
-    -----
-    PyTorch Connectomics' weight option '1', except that unknown voxels count neither above nor below the fraction line.
+    offsets : sequence of (z, y, x)
+        Voxels, not negative. The default, one voxel along each axis, is what :mod:`axonloom.segmentation` reads.
+    ignore_zero : bool
+        Pairs with a voxel of label 0 are not known, instead of apart.
+    border : {'unknown', 'replicate', 'edge'}
+        What the first planes say, whose partner lies outside: nothing, or as :func:`affinities` has it (PyTorch Connectomics).
     """
-    weight = known.astype(np.float32)
-    count = int(np.count_nonzero(known))
-    ones = int(np.count_nonzero(target & known))
-    if 0 < ones < count:
-        fraction = min(max(ones / count, RAREST), MOST_COMMON)
-        rare = target if fraction < 0.5 else ~target
-        weight[rare & known] = max(fraction, 1 - fraction) / min(fraction, 1 - fraction)
-    return weight
+
+    classes = False
+    activation = "sigmoid"
+
+    def __init__(
+        self,
+        offsets: Sequence[Sequence[int]] = NEAREST,
+        ignore_zero: bool = False,
+        border: Literal["unknown", "replicate", "edge"] = "unknown",
+    ) -> None:
+        self.offsets: tuple[Zyx, ...] = tuple(cast(Zyx, tuple(int(n) for n in offset)) for offset in offsets)
+        for offset in self.offsets:
+            if len(offset) != 3 or min(offset) < 0 or max(offset) == 0:
+                raise RepresentationError(
+                    f"an affinity's offset is three voxel counts >= 0, not all 0: {offset} is not"
+                )
+        if not self.offsets:
+            raise RepresentationError("affinities need at least one offset")
+        if border not in ("unknown", "replicate", "edge"):
+            raise RepresentationError(f"border is unknown, replicate or edge, not {border!r}")
+        self.ignore_zero = ignore_zero
+        self.border = border
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        if self.offsets == NEAREST:
+            return ("z", "y", "x")
+        return tuple("-".join(str(n) for n in offset) for offset in self.offsets)
+
+    @property
+    def margin(self) -> tuple[Zyx, Zyx]:
+        if self.border != "unknown":
+            return (0, 0, 0), (0, 0, 0)
+        return cast(Zyx, tuple(max(offset[axis] for offset in self.offsets) for axis in range(3))), (0, 0, 0)
+
+    def target(
+        self, labels: np.ndarray, valid: np.ndarray | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Affinities, and where they are known, of labels as they are: float32 and bool (channels, z, y, x)."""
+        target = affinities(labels, self.offsets, "edge" if self.border == "edge" else "replicate")
+        return target.astype(np.float32), self.known(labels, valid)
+
+    def known(self, labels: np.ndarray, valid: np.ndarray | None = None) -> npt.NDArray[np.bool_]:
+        """Where the pairs of labels (z, y, x) say something: bool (channels, z, y, x); both have to be ``valid``."""
+        known = np.ones((len(self.offsets), *labels.shape), bool)
+        for channel, offset in zip(known, self.offsets, strict=True):
+            for axis, n in enumerate(offset):
+                if self.border == "unknown":
+                    channel[(slice(None),) * axis + (slice(0, n),)] = False
+            high = tuple(slice(n, None) for n in offset)
+            low = tuple(slice(0, max(size - n, 0)) for size, n in zip(labels.shape, offset, strict=True))
+            if self.ignore_zero:
+                channel[high] &= (labels[high] > 0) & (labels[low] > 0)
+            if valid is not None:
+                channel &= valid
+                channel[high] &= valid[low]
+        return known
+
+    def seen(self, turn: Turn) -> tuple[Seen | None, ...]:
+        """An affinity belongs to an ordered pair of voxels. In the turned image the pair lies along other axes, so it stands in
+        another channel; where that runs against the offset, it stands at the pair's other end. A pair that lies along no channel's
+        offset is not seen.
+        """
+        return tuple(self._seen(offset, turn) for offset in self.offsets)
+
+    def _seen(self, offset: Zyx, turn: Turn) -> Seen | None:
+        turned = [-offset[a] if flip else offset[a] for a, flip in zip(turn.order, turn.flips, strict=True)]
+        for sign, shift in ((1, (0, 0, 0)), (-1, offset)):
+            there = cast(Zyx, tuple(sign * n for n in turned))
+            if there in self.offsets:
+                return Seen(self.offsets.index(there), shift)
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "offsets": [list(offset) for offset in self.offsets],
+            "ignore_zero": self.ignore_zero,
+            "border": self.border,
+        }
 
 
 class Affinity:
@@ -114,14 +181,8 @@ class Affinity:
         ignore_zero: bool = False,
         dice: float = 0.5,
     ) -> None:
-        self.offsets: tuple[Zyx, ...] = tuple(cast(Zyx, tuple(int(n) for n in offset)) for offset in offsets)
-        for offset in self.offsets:
-            if len(offset) != 3 or min(offset) < 0 or max(offset) == 0:
-                raise RepresentationError(
-                    f"an affinity's offset is three voxel counts >= 0, not all 0: {offset} is not"
-                )
-        if not self.offsets:
-            raise RepresentationError("affinities need at least one offset")
+        self._kind = AffinityTarget(offsets, ignore_zero)
+        self.offsets = self._kind.offsets
         if erosion < 0 or dice < 0:
             raise RepresentationError(f"erosion and dice are not negative, but {erosion} and {dice} were given")
         self.erosion = erosion
@@ -131,58 +192,38 @@ class Affinity:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        if self.offsets == NEAREST:
-            return ("z", "y", "x")
-        return tuple("-".join(str(n) for n in offset) for offset in self.offsets)
+        return self._kind.channels
 
     @property
     def margin(self) -> tuple[Zyx, Zyx]:
         depth = self.erosion if self.erosion_across_sections else 0
         reach: Zyx = (depth, self.erosion, self.erosion)
-        farthest = [max(offset[axis] for offset in self.offsets) for axis in range(3)]
-        return cast(Zyx, tuple(r + f for r, f in zip(reach, farthest, strict=True))), reach
+        low, _ = self._kind.margin
+        return cast(Zyx, tuple(r + n for r, n in zip(reach, low, strict=True))), reach
 
-    def targets(self, labels: np.ndarray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def targets(
+        self, labels: np.ndarray, valid: np.ndarray | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Affinities and their class-balancing weights, float32 (channels, z, y, x).
 
         A channel's first planes have no partner inside the array: they get weight 0.
         """
         drawn_back = eroded(labels, self.erosion, across_sections=self.erosion_across_sections)
-        target = affinities(drawn_back, self.offsets)
-        known = np.ones_like(target)
-        for channel, offset in zip(known, self.offsets, strict=True):
-            for axis, n in enumerate(offset):
-                channel[(slice(None),) * axis + (slice(0, n),)] = False
-            if self.ignore_zero:
-                high = tuple(slice(n, None) for n in offset)
-                low = tuple(slice(0, max(size - n, 0)) for size, n in zip(labels.shape, offset, strict=True))
-                channel[high] &= (labels[high] > 0) & (labels[low] > 0)
-        return target.astype(np.float32), class_balance(target, known)
+        target, _ = self._kind.target(drawn_back)
+        return target, class_balance(target > 0, self._kind.known(labels, valid))
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         """Weighted binary cross entropy (mean over all voxels) plus ``dice`` times the Dice loss over known voxels."""
-        total = functional.binary_cross_entropy_with_logits(logits, target, weight)
+        total = binary_cross_entropy(logits, target, weight)
         if self.dice:
-            total = total + self.dice * dice_loss(torch.sigmoid(logits), target, weight > 0)
+            total = total + self.dice * dice_loss(torch.sigmoid(logits), target, weight)
         return total
 
     def activation(self, logits: Tensor) -> Tensor:
         return torch.sigmoid(logits)
 
     def seen(self, turn: Turn) -> tuple[Seen | None, ...]:
-        """An affinity belongs to an ordered pair of voxels. In the turned image the pair lies along other axes, so it stands in
-        another channel; where that runs against the offset, it stands at the pair's other end. A pair that lies along no channel's
-        offset is not seen.
-        """
-        return tuple(self._seen(offset, turn) for offset in self.offsets)
-
-    def _seen(self, offset: Zyx, turn: Turn) -> Seen | None:
-        turned = [-offset[a] if flip else offset[a] for a, flip in zip(turn.order, turn.flips, strict=True)]
-        for sign, shift in ((1, (0, 0, 0)), (-1, offset)):
-            there = cast(Zyx, tuple(sign * n for n in turned))
-            if there in self.offsets:
-                return Seen(self.offsets.index(there), shift)
-        return None
+        return self._kind.seen(turn)
 
     def parameters(self) -> dict[str, Any]:
         return {
@@ -192,16 +233,3 @@ class Affinity:
             "ignore_zero": self.ignore_zero,
             "dice": self.dice,
         }
-
-
-def dice_loss(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """1 - (2 p.t + s) / (p.p' + t.t' + s), with sums over all channels and voxels of a sample, averaged over samples.
-
-    The form of PyTorch Connectomics' ``DiceLoss`` (Milletari et al. 2016 with plain sums below the line and s = 100),
-    except that only ``known`` voxels count.
-    """
-    mask = known.to(prediction.dtype)
-    p = (prediction * mask).flatten(1)
-    t = (target * mask).flatten(1)
-    overlap = (p * t).sum(1)
-    return (1 - (2 * overlap + DICE_SMOOTHING) / (p.sum(1) + t.sum(1) + DICE_SMOOTHING)).mean()

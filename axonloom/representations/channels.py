@@ -59,7 +59,7 @@ class Channels:
     def margin(self) -> tuple[Zyx, Zyx]:
         return (0, 0, 0), (0, 0, 0)
 
-    def targets(self, labels: np.ndarray) -> NoReturn:
+    def targets(self, labels: np.ndarray, valid: np.ndarray | None = None) -> NoReturn:
         self._refuse()
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> NoReturn:

@@ -42,12 +42,17 @@ class Representation(Protocol):
     @property
     def margin(self) -> tuple[Zyx, Zyx]: ...
 
-    def targets(self, labels: np.ndarray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Target and weight, both float32 (channels, z, y, x), of integer labels (z, y, x); weight 0 = not known."""
+    def targets(
+        self, labels: np.ndarray, valid: np.ndarray | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Target and weight of integer labels (z, y, x), both float32 (n, z, y, x), for :meth:`loss`; weight 0 = not known.
+
+        Where ``valid`` (bool (z, y, x)) is False the labels are wrong, and nothing is known.
+        """
         ...
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """A scalar to minimise, of three float32 (n, channels, z, y, x)."""
+        """A scalar to minimise, of logits (n, channels, z, y, x) and what :meth:`targets` gives of each sample."""
         ...
 
     def activation(self, logits: Tensor) -> Tensor:
@@ -73,8 +78,9 @@ def representation(name: str, **parameters: Any) -> Representation:
     """
     from axonloom.representations.affinity import Affinity
     from axonloom.representations.channels import Channels
+    from axonloom.representations.targets import Targets
 
-    known: dict[str, Callable[..., Representation]] = {"affinity": Affinity, "channels": Channels}
+    known: dict[str, Callable[..., Representation]] = {"affinity": Affinity, "channels": Channels, "targets": Targets}
     if name not in known:
         close = get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"

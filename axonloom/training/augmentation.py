@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from axonloom.config.train import AugmentSettings
+from axonloom.config.augment import AugmentSettings
 from axonloom.geometry import Zyx
 from axonloom.turn import Turn
 

@@ -30,6 +30,8 @@ class LabelledVolume:
         Use this part only.
     held_out : Box or None
         Keep this part for validation; it may also lie outside ``region``.
+    valid : Volume or None
+        Nonzero where the labels are right; None: everywhere.
     """
 
     image: Volume
@@ -37,6 +39,7 @@ class LabelledVolume:
     weight: float = 1.0
     region: Box | None = None
     held_out: Box | None = None
+    valid: Volume | None = None
 
     @property
     def box(self) -> Box:
@@ -69,6 +72,11 @@ class LabelledVolume:
                 f"{labels.uri} has {labels.shape} voxels (zyx) but its image {image.uri} has {image.shape}; "
                 "labels and image must cover the same voxels"
             )
+        if self.valid is not None and (self.valid.shape != labels.shape or self.valid.channels is not None):
+            raise TrainingError(
+                f"{self.valid.uri} has {self.valid.shape} voxels (zyx) but the labels {labels.uri} have {labels.shape}; it says of each "
+                "of them whether it is right"
+            )
         if labels.channels is not None or labels.dtype.kind not in "ui":
             raise TrainingError(f"{labels.uri} does not hold labels: it must be one channel of integers")
 
@@ -82,6 +90,7 @@ class LabelledVolume:
             "weight": self.weight,
             "region": boxes[0],
             "held_out": boxes[1],
+            **({"valid": self.valid.identity()} if self.valid is not None else {}),
         }
 
 

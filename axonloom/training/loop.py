@@ -13,11 +13,12 @@ from axonloom.config.train import TrainSettings
 from axonloom.geometry import Box
 from axonloom.networks.checkpoint import PREFIX, Checkpoint
 from axonloom.networks.checkpoint_folder import BEST, LAST, linked, newest_good, point, prune
-from axonloom.networks.presets import preset
 from axonloom.representations.affinity import Affinity
+from axonloom.representations.targets import Targets
 from axonloom.training.labelled_volume import LabelledVolume, hold_out, is_isotropic, measured_normalisation
 from axonloom.training.loading import in_order
 from axonloom.training.loss_log import NAME, LossLog
+from axonloom.training.network import chosen_network
 from axonloom.training.reproducible import available_cores, chosen_device, reproducible
 from axonloom.training.sampling import Sampler
 from axonloom.training.session import Session
@@ -139,14 +140,21 @@ def make_sampler(
 ) -> Sampler:
     """The samples that a training with these settings draws from these volumes, also for looking at them."""
     isotropic = bool(volumes) and all(is_isotropic(volume.image.voxel_size) for volume in volumes)
-    kind = Affinity(
-        # FIB-25, 150 iterations of "small": VOI 1.37 on unseen sections without erosion, 1.89 with.
-        erosion=settings.erosion if settings.erosion is not None else 0 if isotropic else 1,
-        erosion_across_sections=settings.erosion_across_sections,
-        ignore_zero=settings.ignore_zero,
-        dice=settings.dice,
+    kind = (
+        Targets(
+            [each.model_dump(mode="json") for each in settings.targets],
+            [each.model_dump(mode="json") for each in settings.regularisers],
+        )
+        if settings.targets
+        else Affinity(
+            # FIB-25, 150 iterations of "small": VOI 1.37 on unseen sections without erosion, 1.89 with.
+            erosion=settings.erosion if settings.erosion is not None else 0 if isotropic else 1,
+            erosion_across_sections=settings.erosion_across_sections,
+            ignore_zero=settings.ignore_zero,
+            dice=settings.dice,
+        )
     )
-    patch = settings.patch or preset(settings.preset).patch
+    patch = chosen_network(settings).patch
     low, high = kind.margin
     needed = (patch[0] + low[0] + high[0], patch[1] + low[1] + high[1], patch[2] + low[2] + high[2])
     region = settings.validation.region
@@ -171,6 +179,7 @@ def make_sampler(
         augment=settings.augment,
         seed=settings.seed,
         least_labelled=settings.least_labelled,
+        least_valid=settings.least_valid,
         cache=int(settings.cache * 1e9),
     )
 

@@ -14,13 +14,15 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from axonloom.config.train import AugmentSettings
+from axonloom.config.augment import AugmentSettings
 from axonloom.geometry import Box, Zyx
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.representation import Representation
 from axonloom.training.augmentation import random_turn, vary_intensity
+from axonloom.training.defects import add_defects
 from axonloom.training.errors import TrainingError
 from axonloom.training.labelled_volume import LabelledVolume, has_labels, is_isotropic
+from axonloom.training.warp import Warp, random_warp
 from axonloom.turn import Turn
 from axonloom.volumes.volume import Volume
 
@@ -30,11 +32,26 @@ DRAWS = 50  # of a place for one sample, before the best of them is taken
 
 @dataclass(frozen=True)
 class Crop:
-    """Where a sample comes from: the number of the volume, the box read from it, and how it is turned afterwards."""
+    """Where a sample comes from: the number of the volume, the box read from it, and how it is turned and warped afterwards."""
 
     volume: int
     box: Box
     turn: Turn = field(default_factory=Turn)
+    warp: Warp | None = None
+
+    def image(self, array: np.ndarray) -> npt.NDArray[np.float32]:
+        """What was read (c, z, y, x) as a float32 patch."""
+        turned = self.turn.apply(array)
+        return (
+            self.warp.apply(turned.astype(np.float32))
+            if self.warp is not None
+            else np.ascontiguousarray(turned, np.float32)
+        )
+
+    def labels(self, array: np.ndarray) -> np.ndarray:
+        """What was read (z, y, x) as a patch."""
+        turned = self.turn.apply(array)
+        return self.warp.apply_labels(turned) if self.warp is not None else np.ascontiguousarray(turned)
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Sample:
     index : int
     crop : Crop
     image : float32 (channels, z, y, x), normalised
-    target, weight : float32 (channels, z, y, x) of the representation
+    target, weight : float32 (n, z, y, x), as the representation gives them
     """
 
     index: int
@@ -69,8 +86,8 @@ class Sampler:
     normalisation : Normalisation
     augment : AugmentSettings
     seed : int
-    least_labelled : float
-        Places where a smaller share of the patch is labelled are drawn again, up to 50 times.
+    least_labelled, least_valid : float
+        Places where a smaller share of the patch is labelled, or valid, are drawn again, up to 50 times.
     cache : int
         Bytes of volumes that may be kept in memory whole.
 
@@ -90,6 +107,7 @@ class Sampler:
         augment: AugmentSettings | None = None,
         seed: int = 0,
         least_labelled: float = 0.0,
+        least_valid: float = 0.5,
         cache: int = 0,
     ) -> None:
         if not volumes:
@@ -101,6 +119,7 @@ class Sampler:
         self.augment = augment or AugmentSettings()
         self.seed = seed
         self.least_labelled = least_labelled
+        self.least_valid = least_valid
         self.low, self.high = representation.margin
         self.read_shape = cast(Zyx, tuple(p + a + b for p, a, b in zip(patch, self.low, self.high, strict=True)))
         self._check()
@@ -111,19 +130,20 @@ class Sampler:
         self._share = np.cumsum(share / share.sum())
         self._readers = []
         for volume in self.volumes:
-            pair = (volume.image, volume.labels)
-            size = sum(v.nbytes for v in pair) * volume.box.voxels // max(volume.image.box.voxels, 1)
+            files = (volume.image, volume.labels, *([volume.valid] if volume.valid is not None else []))
+            size = sum(v.nbytes for v in files) * volume.box.voxels // max(volume.image.box.voxels, 1)
             cached = size <= cache
             cache -= size if cached else 0
-            self._readers.append(tuple(_Reader(v, volume.box if cached else None) for v in pair))
+            self._readers.append(tuple(_Reader(v, volume.box if cached else None) for v in files))
 
     def sample(self, index: int) -> Sample:
         """Training sample ``index`` (>= 0)."""
         random = _random(self.seed, TRAINING, index)
         crop, labels = self._draw(random)
-        image = np.ascontiguousarray(crop.turn.apply(self._image(crop)))
-        image = vary_intensity(self.normalisation.apply(image), random, self.augment)
-        return self._finished(index, crop, image, crop.turn.apply(labels))
+        image = vary_intensity(self.normalisation.apply(crop.image(self._image(crop))), random, self.augment)
+        image = add_defects(image, random, self.augment)
+        valid = self._valid(crop)
+        return self._finished(index, crop, image, crop.labels(labels), None if valid is None else crop.labels(valid))
 
     def validation_sample(self, index: int) -> Sample:
         """Sample ``index`` of those held out, unturned and unchanged; smaller than a patch where the held-out box is."""
@@ -135,7 +155,8 @@ class Sampler:
         shape = tuple(min(n, s) for n, s in zip(held_out.shape, self.read_shape, strict=True))
         random = _random(self.seed, VALIDATION, index)
         crop = Crop(number, _random_box(random, held_out, cast(Zyx, shape)))
-        return self._finished(index, crop, self.normalisation.apply(self._image(crop)), self._labels(crop))
+        image = self.normalisation.apply(self._image(crop))
+        return self._finished(index, crop, image, self._labels(crop), self._valid(crop))
 
     def _draw(self, random: np.random.Generator) -> tuple[Crop, np.ndarray]:
         """A place that is labelled enough, or the best of those tried, and its labels."""
@@ -145,18 +166,18 @@ class Sampler:
             number = min(int(np.searchsorted(self._share, random.random(), side="right")), len(self.volumes) - 1)
             volume = self.volumes[number]
             turn = random_turn(random, self.augment, is_isotropic(volume.image.voxel_size))
-            shape = turn.source_shape(self.read_shape)
-            if any(n > size for n, size in zip(shape, volume.free.shape, strict=True)):
-                # A patch longer than wide may fit only unturned.
-                turn, shape = Turn(flips=turn.flips), self.read_shape
-            crop = Crop(number, _random_box(random, volume.free, shape), turn)
+            warp = random_warp(random, self.augment, self.read_shape)
+            # What needs more room than there is may fit unwarped, and a patch longer than wide only unturned.
+            crop = self._cut(random, number, turn, warp)
             if volume.held_out is not None and crop.box.clipped(volume.held_out).voxels:
                 continue
             labels = self._labels(crop)
             labelled = np.count_nonzero(labels) / labels.size
-            if labelled > most:
-                best, most = (crop, labels), labelled
-            if labelled >= self.least_labelled:
+            valid = self._valid(crop)
+            share = 1.0 if valid is None else np.count_nonzero(valid) / valid.size
+            if labelled * share > most:
+                best, most = (crop, labels), labelled * share
+            if labelled >= self.least_labelled and share >= self.least_valid:
                 break
         if best is None:
             raise TrainingError(
@@ -165,8 +186,19 @@ class Sampler:
             )
         return best
 
-    def _finished(self, index: int, crop: Crop, image: np.ndarray, labels: np.ndarray) -> Sample:
-        target, weight = self.representation.targets(np.ascontiguousarray(labels))
+    def _cut(self, random: np.random.Generator, number: int, turn: Turn, warp: Warp | None) -> Crop:
+        """A place for a patch; one that needs more room than there is goes unwarped, one longer than wide perhaps unturned."""
+        free = self.volumes[number].free
+        for t, w in ((turn, warp), (turn, None), (Turn(flips=turn.flips), None)):
+            shape = t.source_shape(self.read_shape if w is None else w.source_shape)
+            if all(n <= size for n, size in zip(shape, free.shape, strict=True)):
+                return Crop(number, _random_box(random, free, shape), t, w)
+        return Crop(number, _random_box(random, free, self.read_shape), Turn(flips=turn.flips))
+
+    def _finished(
+        self, index: int, crop: Crop, image: np.ndarray, labels: np.ndarray, valid: np.ndarray | None
+    ) -> Sample:
+        target, weight = self.representation.targets(np.ascontiguousarray(labels), valid)
         inner = tuple(slice(a, n - b) for a, n, b in zip(self.low, labels.shape, self.high, strict=True))
         cut = [np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)]
         return Sample(index, crop, *cut)
@@ -178,6 +210,10 @@ class Sampler:
     def _labels(self, crop: Crop) -> np.ndarray:
         labels = self._readers[crop.volume][1].read(crop.box)
         return np.maximum(labels, 0) if labels.dtype.kind == "i" else labels
+
+    def _valid(self, crop: Crop) -> np.ndarray | None:
+        readers = self._readers[crop.volume]
+        return readers[2].read(crop.box) != 0 if len(readers) > 2 else None
 
     def _check(self) -> None:
         channels = {volume.image.channels or 1 for volume in self.volumes}

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from axonloom.config.train import TrainSettings
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
-from axonloom.networks.presets import preset
 from axonloom.networks.registry import build
 from axonloom.training.average import WeightAverage
 from axonloom.training.errors import TrainingError
+from axonloom.training.network import chosen_network
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
 from axonloom.training.schedule import Plateau, learning_rate
@@ -48,7 +48,7 @@ class Session:
         self.validation_loss: float | None = None
         self.best_loss: float | None = None
         self.best_iteration: int | None = None
-        chosen = preset(settings.preset)
+        chosen = chosen_network(settings)
         self.architecture = chosen.architecture
         self.window = chosen.window
         self.parameters = {
@@ -60,10 +60,11 @@ class Session:
         network = build(self.architecture, **self.parameters)
         if start is not None:
             if (start.description.architecture, start.description.parameters) != (self.architecture, self.parameters):
+                named = "train.network" if settings.network is not None else f"preset {settings.preset!r}"
                 raise TrainingError(
-                    f"{start.folder} holds another network than preset {settings.preset!r} with "
+                    f"{start.folder} holds another network than {named} with "
                     f"{self.parameters['in_channels']} input and {self.parameters['out_channels']} output channels; "
-                    "choose the preset that it was trained with"
+                    "choose the one that it was trained with"
                 )
             network.load_state_dict(start.weights())
         # A CPU convolves faster where the channels of a voxel lie together: 1.25 to 1.4 times the iterations of "small".
@@ -71,6 +72,10 @@ class Session:
         # torch knows the word, its declarations do not.
         self.network = network.to(device).to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
         self.optimizer = make_optimizer(self.network, settings)
+        if settings.precision == "float16" and device.type != "cuda":
+            raise TrainingError("train.precision float16 is a GPU's; on a CPU use float32 or bfloat16")
+        # Gradients of float16 vanish unless the loss is scaled up; where they overflow instead, a step is left out.
+        self.scaler = torch.amp.GradScaler(device.type) if settings.precision == "float16" else None
         self.plateau = Plateau(settings.schedule.patience)
         self.average = WeightAverage(self.network, settings.average) if settings.average.kind != "none" else None
         self._validation: list[Sample] | None = None
@@ -117,19 +122,27 @@ class Session:
         batches = [samples[k : k + self.settings.batch] for k in range(0, len(samples), self.settings.batch)]
         for batch in batches:
             logits, loss = self._judged(batch, self.network)
-            (loss / len(batches)).backward()
+            scaled = loss / len(batches)
+            (scaled if self.scaler is None else self.scaler.scale(scaled)).backward()
             value += float(loss.detach()) / len(batches)
             seen.extend(logits.detach())
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         length = nn.utils.get_total_norm(gradients)
-        if not (np.isfinite(value) and bool(torch.isfinite(length))):
+        finite = bool(torch.isfinite(length))
+        if not np.isfinite(value) or not (finite or self.scaler is not None):
             raise TrainingError(self._blame(samples, seen, value))
         if self.settings.gradient_value is not None:
             nn.utils.clip_grad_value_(self.network.parameters(), self.settings.gradient_value)
             length = nn.utils.get_total_norm(gradients)
         if self.settings.gradient_norm is not None:
             nn.utils.clip_grads_with_norm_(self.network.parameters(), self.settings.gradient_norm, length)
-        self.optimizer.step()
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         self.iteration += 1
         previous = value if self.running_loss is None else self.running_loss
         self.running_loss = SMOOTHING * previous + (1 - SMOOTHING) * value
@@ -179,6 +192,7 @@ class Session:
             "best_iteration": self.best_iteration,
             "plateau": self.plateau.state(),
             "data": self._data(),
+            **({"scaler": self.scaler.state_dict()} if self.scaler is not None else {}),
         }
         if self.average is not None:
             state["averaged"] = self.average.count
@@ -202,6 +216,8 @@ class Session:
         self.network.load_state_dict(weights)
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.restore(state["plateau"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
         self.iteration = state["iteration"]
         self.running_loss = state["running_loss"]
@@ -238,7 +254,11 @@ class Session:
             torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
             for name in ("image", "target", "weight")
         )
-        logits = network(image.contiguous(memory_format=self.layout))
+        precision = self.settings.precision
+        kind = torch.bfloat16 if precision == "bfloat16" else torch.float16
+        with torch.autocast(self.device.type, dtype=kind, enabled=precision != "float32"):
+            logits = network(image.contiguous(memory_format=self.layout))
+        logits = logits.float()
         return logits, self.sampler.representation.loss(logits, target, weight)
 
     def _blame(self, samples: Sequence[Sample], logits: Sequence[Tensor], loss: float) -> str:

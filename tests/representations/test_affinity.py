@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from axonloom.representations.affinity import NEAREST, Affinity, affinities, class_balance, dice_loss
+from axonloom.losses.dice import dice_loss
+from axonloom.representations.affinity import NEAREST, Affinity, affinities
+from axonloom.representations.balance import class_balance
 from axonloom.representations.erosion import eroded
 from axonloom.representations.representation import Representation, RepresentationError, representation
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonloom.config.train import AugmentSettings
+from axonloom.config.augment import AugmentSettings
 from axonloom.representations.affinity import Affinity, affinities
 from axonloom.training.augmentation import ORDERS, random_turn, vary_intensity
 from axonloom.turn import Turn

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from axonloom.config.train import AugmentSettings, TrainSettings
+from axonloom.config.augment import AugmentSettings
+from axonloom.config.train import TrainSettings
 from axonloom.geometry import Box
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.affinity import Affinity

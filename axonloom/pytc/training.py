@@ -1,0 +1,256 @@
+"""Training with PyTorch Connectomics' files: what its configuration means here, and what of it has no effect."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import load_configuration
+from axonloom.networks.pytc import network_parameters
+from axonloom.pytc.augmentation import augmentation
+from axonloom.pytc.checkpoints import import_checkpoint
+from axonloom.pytc.configuration import PytcConfiguration, PytcError, names
+from axonloom.pytc.images import prepared_image, prepared_labels
+from axonloom.pytc.training_targets import training_regularisers, training_targets
+
+#: Key, what it may be, and why it has no effect otherwise or what stands in its place.
+WITHOUT_EFFECT: dict[str, tuple[tuple[Any, ...], str]] = {
+    "MODEL.PRE_MODEL": (("",), "give --checkpoint"),
+    "DATASET.PAD_SIZE": (([0, 0, 0],), "patches lie inside the volume"),
+    "DATASET.ENSURE_MIN_SIZE": ((False,), "a patch that does not fit is said"),
+    "DATASET.DISTRIBUTED": ((False,), "every process sees all volumes"),
+    "DATASET.REJECT_SAMPLING.DIVERSITY": ((-1,), "patches are drawn again by train.least_labelled"),
+    "DATASET.REJECT_SAMPLING.SIZE_THRES": ((-1,), "patches are drawn again by train.least_labelled"),
+    "SOLVER.ITERATION_STEP": ((1,), "PyTorch Connectomics ignores it too; see train.accumulate"),
+    "SOLVER.ITERATION_RESTART": ((False,), "a training in a new folder begins anew"),
+    "SOLVER.SWA.LR_FACTOR": ((0.05,), "the learning rate follows its schedule"),
+    "SOLVER.SWA.BN_UPDATE_ITER": ((2000,), "statistics of batch normalisation are averaged"),
+    "MONITOR.LOG_OPT": (([1, 1, 0],), "losses go to loss.jsonl and the Prefect server"),
+    "SYSTEM.NUM_GPUS": ((0, 1), "one process trains, on one GPU where there is one"),
+    "SYSTEM.DISTRIBUTED": ((False,), "one process trains"),
+}
+#: Key and what it has to be: anything else would give another network in silence.
+REFUSED: dict[str, tuple[Any, ...]] = {
+    "MODEL.AUX_OUT": (False,),
+    "MODEL.RETURN_FEATS": (None,),
+    "MODEL.TARGET_OPT_MULTISEG_SPLIT": (None,),
+    "DATASET.DO_2D": (False,),
+    "DATASET.LABEL_BINARY": (False,),
+    "DATASET.LABEL_VAST": (False,),
+    "DATASET.LABEL_MAG": (0,),
+    "DATASET.VAL_IMAGE_NAME": (None,),
+}
+
+
+@dataclass(frozen=True)
+class PytcTraining:
+    """What ``scripts/main.py`` without ``--inference`` means here.
+
+    Attributes
+    ----------
+    configuration : Configuration
+    notes : a sentence for each key that was set and has no effect, or another one
+    folder : ``OUTPUT_PATH``
+    """
+
+    configuration: Configuration
+    notes: tuple[str, ...]
+    folder: Path
+
+
+def plan_training(
+    given: PytcConfiguration, checkpoint: Path | None = None, overrides: Sequence[str] = ()
+) -> PytcTraining:
+    """Read the sections for training, and make images and labels ready.
+
+    Parameters
+    ----------
+    given : PytcConfiguration
+    checkpoint : a ``.pth.tar`` whose weights the training begins with
+    overrides : ``KEY=VALUE`` of axonloom's own configuration
+
+    Raises
+    ------
+    PytcError
+        Something that axonloom does not do, by its name; an image or checkpoint that does not fit.
+    """
+    folder = Path(given["DATASET"]["OUTPUT_PATH"] or ".").absolute()
+    work = folder / "work"
+    notes = without_effect(given)
+    train = {**training_settings(given, notes), "volumes": _prepared(given, training_files(given), work / "images")}
+    if checkpoint is not None:
+        train["start_from"] = str(import_checkpoint(checkpoint, given, work / "imported").folder)
+    settings = {"workspace": str(work), "train": train}
+    words = [*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides]
+    return PytcTraining(load_configuration(None, words), tuple(notes), folder)
+
+
+def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, Any]:
+    """``train`` without its volumes; what differs from there is appended to ``notes``.
+
+    Raises
+    ------
+    PytcError
+        Something that axonloom does not do, by its name.
+    """
+    require_possible(given)
+    augment, more = augmentation(given)
+    notes += more
+    architecture, parameters = network_parameters(given["MODEL"], isotropic=bool(given["DATASET"]["IS_ISOTROPIC"]))
+    return {
+        "network": {
+            "architecture": architecture,
+            "parameters": {k: v for k, v in parameters.items() if k not in ("in_channels", "out_channels")},
+        },
+        "patch": list(given["MODEL"]["INPUT_SIZE"]),
+        "window": list(given["INFERENCE"]["INPUT_SIZE"] or given["MODEL"]["INPUT_SIZE"]),
+        "targets": training_targets(given),
+        "regularisers": training_regularisers(given),
+        "augment": augment,
+        "least_valid": given["DATASET"]["VALID_RATIO"],
+        "least_labelled": 0.0,
+        "loaders": max(1, int(given["SYSTEM"]["NUM_CPUS"])),
+        "validation": {"fraction": 0.0},
+        "keep_checkpoints": 1_000_000,  # all are kept there
+        # There it is float16, which needs a GPU; this has the same range as float32.
+        "precision": "bfloat16" if given["MODEL"]["MIXED_PRECESION"] else "float32",
+        **solver_settings(given),
+    }
+
+
+def require_possible(given: PytcConfiguration) -> None:
+    """Raise PytcError for a key that would give another network in silence."""
+    for key, allowed in REFUSED.items():
+        if _value_of(given, key) not in allowed:
+            raise PytcError(f"{key} is {_value_of(given, key)!r}: axonloom does not train with it; leave it out")
+    for name in ("INPUT_SIZE", "OUTPUT_SIZE"):
+        size = given["MODEL"][name]
+        if not isinstance(size, list) or len(size) != 3:
+            raise PytcError(f"MODEL.{name} is {size!r}; it is three numbers (z, y, x)")
+    if given["MODEL"]["INPUT_SIZE"] != given["MODEL"]["OUTPUT_SIZE"]:
+        raise PytcError("MODEL.OUTPUT_SIZE is not MODEL.INPUT_SIZE, and axonloom's networks keep the size")
+
+
+def without_effect(given: PytcConfiguration) -> list[str]:
+    """A sentence for each key that was set to something that has no effect."""
+    return [
+        f"{key} {_value_of(given, key)!r} has no effect: {why}"
+        for key, (quiet, why) in WITHOUT_EFFECT.items()
+        if key in given.said and _value_of(given, key) not in quiet
+    ]
+
+
+def training_files(given: PytcConfiguration) -> list[dict[str, str]]:
+    """``image``, ``labels`` and perhaps ``valid`` of each volume: paths as they are named.
+
+    Raises
+    ------
+    PytcError
+        None are named, or not as many labels as images.
+    """
+    dataset = given["DATASET"]
+    columns = {
+        name: [_placed(each, dataset) for each in names(dataset[f"{name}_NAME"])]
+        for name in ("IMAGE", "LABEL", "VALID_MASK")
+    }
+    images, labels, valid = columns["IMAGE"], columns["LABEL"], columns["VALID_MASK"]
+    if not images:
+        raise PytcError("DATASET.IMAGE_NAME is not set: name the images, as in DATASET.IMAGE_NAME train-input.tif")
+    for name, files in (("LABEL", labels), ("VALID_MASK", valid)):
+        if len(files) != len(images) and not (name == "VALID_MASK" and not files):
+            raise PytcError(f"DATASET.{name}_NAME names {len(files)} files, DATASET.IMAGE_NAME {len(images)}: one each")
+    found = [{"image": image, "labels": label} for image, label in zip(images, labels, strict=True)]
+    for number, mask in enumerate(valid):
+        found[number]["valid"] = mask
+    return found
+
+
+def _prepared(given: PytcConfiguration, files: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
+    """``train.volumes``, with copies where grey levels or voxels have to change."""
+    dataset = given["DATASET"]
+    scale, stretch = tuple(dataset["DATA_SCALE"]), bool(dataset["NORMALIZE_RANGE"])
+
+    def ready(name: str, path: str) -> str:
+        if name == "image":
+            return prepared_image(path, scale, (0, 0, 0), folder, stretch=stretch)
+        return prepared_labels(path, scale, folder)
+
+    return [{name: {"path": ready(name, path)} for name, path in each.items()} for each in files]
+
+
+def solver_settings(given: PytcConfiguration) -> dict[str, Any]:
+    """The part of ``train`` that ``SOLVER`` says.
+
+    Raises
+    ------
+    PytcError
+        An optimizer, schedule or clipping that axonloom does not have.
+    """
+    solver = given["SOLVER"]
+    optimizers = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw"}
+    if solver["NAME"] not in optimizers:
+        raise PytcError(f"SOLVER.NAME is {solver['NAME']!r}; there are {', '.join(optimizers)}")
+    clip, swa, iterations = solver["CLIP_GRADIENTS"], solver["SWA"], int(solver["ITERATION_TOTAL"])
+    if clip["ENABLED"] and clip["CLIP_TYPE"] not in ("value", "norm"):
+        raise PytcError(f"SOLVER.CLIP_GRADIENTS.CLIP_TYPE is {clip['CLIP_TYPE']!r}; there are value and norm")
+    by_norm = bool(clip["ENABLED"]) and clip["CLIP_TYPE"] == "norm"
+    by_value = bool(clip["ENABLED"]) and clip["CLIP_TYPE"] == "value"
+    return {
+        "iterations": iterations,
+        "batch": int(solver["SAMPLES_PER_BATCH"]),
+        "checkpoint_every": int(solver["ITERATION_SAVE"]),
+        "learning_rate": solver["BASE_LR"],
+        "weight_decay": solver["WEIGHT_DECAY"],
+        "gradient_norm": clip["CLIP_VALUE"] if by_norm else None,
+        "gradient_value": clip["CLIP_VALUE"] if by_value else None,
+        "optimizer": {
+            "name": optimizers[solver["NAME"]],
+            "momentum": solver["MOMENTUM"],
+            "betas": list(solver["BETAS"]),
+            "decay_norms": solver["WEIGHT_DECAY_NORM"],
+            "decay_biases": solver["WEIGHT_DECAY_BIAS"],
+            "bias_rate": solver["BIAS_LR_FACTOR"],
+        },
+        **_schedule(solver, iterations),
+        **(
+            {"average": {"kind": "equal", "start": int(swa["START_ITER"]), "every": int(swa["MERGE_ITER"])}}
+            if swa["ENABLED"]
+            else {}
+        ),
+    }
+
+
+def _schedule(solver: Mapping[str, Any], iterations: int) -> dict[str, Any]:
+    warmup = min(int(solver["WARMUP_ITERS"]), iterations)
+    warm = {"warmup_from": solver["WARMUP_FACTOR"], "warmup_constant": solver["WARMUP_METHOD"] == "constant"}
+    steps = {"steps": [int(n) for n in solver["STEPS"]], "gamma": solver["GAMMA"]}
+    match solver["LR_SCHEDULER_NAME"]:
+        case "WarmupCosineLR":
+            return {"warmup": warmup, "schedule": {"shape": "cosine_throughout", **warm}}
+        case "WarmupMultiStepLR":
+            return {"warmup": warmup, "schedule": {"shape": "steps", **warm, **steps}}
+        case "MultiStepLR":
+            return {"warmup": 0, "schedule": {"shape": "steps", **steps}}
+        case "ReduceLROnPlateau":
+            return {"warmup": 0, "schedule": {"shape": "plateau", "gamma": solver["GAMMA"], "patience": 1000}}
+        case "OneCycle":
+            return {"warmup": round(0.3 * iterations), "schedule": {"shape": "one_cycle"}}
+    known = "WarmupCosineLR, WarmupMultiStepLR, MultiStepLR, ReduceLROnPlateau and OneCycle"
+    raise PytcError(f"SOLVER.LR_SCHEDULER_NAME is {solver['LR_SCHEDULER_NAME']!r}; there are {known}")
+
+
+def _value_of(given: PytcConfiguration, key: str) -> Any:
+    section, *rest = key.split(".")
+    found: Any = given[section]
+    for name in rest:
+        found = found[name]
+    return found
+
+
+def _placed(name: str, dataset: Mapping[str, Any]) -> str:
+    return name if dataset["IS_ABSOLUTE_PATH"] else os.path.join(dataset["INPUT_PATH"], name)

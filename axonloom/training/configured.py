@@ -1,0 +1,56 @@
+"""The volumes that a configuration trains on."""
+
+from __future__ import annotations
+
+from axonloom.config.configuration import Configuration
+from axonloom.config.load import ConfigurationError
+from axonloom.config.training_volumes import TrainingVolumeSettings
+from axonloom.geometry import Box
+from axonloom.stages.inputs import open_configured, open_image
+from axonloom.training.labelled_volume import LabelledVolume
+
+
+def labelled_volumes(configuration: Configuration) -> list[TrainingVolumeSettings]:
+    """``volumes.image`` and ``volumes.labels`` where they are set, and what ``train.volumes`` adds.
+
+    Raises
+    ------
+    ConfigurationError
+        There are none.
+    """
+    volumes, train = configuration.volumes, configuration.train
+    if train.volumes and (volumes.image is None or volumes.labels is None):
+        return list(train.volumes)
+    for name in ("image", "labels"):
+        if getattr(volumes, name) is None:
+            raise ConfigurationError(
+                f"volumes.{name} is not set: training needs images and labels (or set train.volumes)"
+            )
+    assert volumes.image is not None
+    assert volumes.labels is not None
+    return [TrainingVolumeSettings(image=volumes.image, labels=volumes.labels, valid=train.valid), *train.volumes]
+
+
+def open_labelled_volumes(configuration: Configuration) -> list[LabelledVolume]:
+    """:func:`labelled_volumes`, opened; no voxel is read.
+
+    Raises
+    ------
+    VolumeError
+        One cannot be opened.
+    TrainingError
+        An image and its labels do not cover the same voxels.
+    """
+    opened = [
+        LabelledVolume(
+            open_image(given.image),
+            open_configured(given.labels),
+            weight=given.weight,
+            held_out=Box(start=given.held_out.start, end=given.held_out.stop) if given.held_out is not None else None,
+            valid=open_configured(given.valid) if given.valid is not None else None,
+        )
+        for given in labelled_volumes(configuration)
+    ]
+    for volume in opened:
+        volume.require_fit()
+    return opened
