@@ -62,26 +62,38 @@ def _listed(numbers, affinities, lead):
     index = np.empty(most, np.uint32)
     n = 0
     dz, dy, dx = lead
+    touching = np.empty(width, np.uint8)
     for z in range(depth):
         for y in range(height):
             here = numbers[z, y]
             # On the first plane, row or voxel the one "before" is the voxel itself, and so no other label.
             over, before = numbers[max(z - 1, 0), y], numbers[z, max(y - 1, 0)]
-            row = affinities[:, z + dz, y + dy, dx : dx + width]
+            row_0 = affinities[0, z + dz, y + dy, dx : dx + width]
+            row_1 = affinities[1, z + dz, y + dy, dx : dx + width]
+            row_2 = affinities[2, z + dz, y + dy, dx : dx + width]
             base = 3 * (z * height + y) * width
+            # Along which axes a voxel touches another label, as bits; many voxels at a time.
             for x in range(width):
                 label = here[x]
-                o0, o1, o2 = over[x], before[x], here[max(x - 1, 0)]
-                if label == 0 or (o0 == label and o1 == label and o2 == label):
+                bits = np.uint8((over[x] != label) & (over[x] != 0))
+                bits |= np.uint8((before[x] != label) & (before[x] != 0)) << np.uint8(1)
+                touching[x] = bits if label != 0 else np.uint8(0)
+            for x in range(1, width):
+                label, left = here[x], here[x - 1]
+                touching[x] |= np.uint8((left != label) & (left != 0) & (label != 0)) << np.uint8(2)
+            for x in range(width):
+                bits = touching[x]
+                if bits == 0:
                     continue
                 # From here on no branch follows the labels: half of them would be foretold wrong.
-                pairs[n] = np.uint64(o0) << np.uint64(32) | np.uint64(label)
-                affinity[n], index[n] = row[0, x], base + 3 * x
-                n += np.int64((o0 != label) & (o0 != 0))
-                pairs[n] = np.uint64(o1) << np.uint64(32) | np.uint64(label)
-                affinity[n], index[n] = row[1, x], base + 3 * x + 1
-                n += np.int64((o1 != label) & (o1 != 0))
-                pairs[n] = np.uint64(o2) << np.uint64(32) | np.uint64(label)
-                affinity[n], index[n] = row[2, x], base + 3 * x + 2
-                n += np.int64((o2 != label) & (o2 != 0))
+                label = np.uint64(here[x])
+                pairs[n] = np.uint64(over[x]) << np.uint64(32) | label
+                affinity[n], index[n] = row_0[x], base + 3 * x
+                n += np.int64(bits & 1)
+                pairs[n] = np.uint64(before[x]) << np.uint64(32) | label
+                affinity[n], index[n] = row_1[x], base + 3 * x + 1
+                n += np.int64(bits >> 1 & 1)
+                pairs[n] = np.uint64(here[max(x - 1, 0)]) << np.uint64(32) | label
+                affinity[n], index[n] = row_2[x], base + 3 * x + 2
+                n += np.int64(bits >> 2)
     return pairs[:n].view(np.uint32).reshape(n, 2), affinity[:n], index[:n]

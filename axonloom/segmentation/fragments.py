@@ -19,11 +19,11 @@ from axonloom.assembly.faces import BlockFaces, Face
 from axonloom.assembly.growth_table import GrowthTable
 from axonloom.assembly.object_table import ObjectTable
 from axonloom.assembly.thresholds import FULL_SCALE, threshold_to_uint8
-from axonloom.assembly.union_find import find
 from axonloom.geometry import Box, Zyx
 from axonloom.kernel import kernel
 from axonloom.segmentation.absorption import absorb_basins, renumber
 from axonloom.segmentation.contacts import Contacts
+from axonloom.segmentation.numbering import name, number, unite
 from axonloom.segmentation.region_graph import interior_edges
 from axonloom.segmentation.smoothing import FRACTION_BITS, Sigma, is_smoothing, radii, smooth
 
@@ -72,7 +72,9 @@ class BlockFragments:
 
     def labels(self, dtype: DTypeLike = np.uint64) -> np.ndarray:
         """The provisional id of each voxel of the core (z, y, x), in an integer type that holds the volume's voxel count."""
-        return self.ids.astype(dtype)[self.numbers]
+        labels = np.empty(self.numbers.shape, dtype)
+        name(self.numbers.ravel(), self.ids.astype(dtype), labels.ravel())
+        return labels
 
 
 def halo(smoothing: Sigma | None = None) -> Zyx:
@@ -153,8 +155,8 @@ def block_fragments(
         rows,
         choices,
     )
-    numbers, n = _unite(choices)
-    ids, voxels = _number(choices, numbers, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64))
+    numbers, n = unite(choices)
+    ids, voxels = number(choices, numbers, n, np.array(core.origin, np.int64), np.array(volume_shape, np.int64))
     basins = n
     contacts = Contacts.of(numbers, affinities, _lead(core, read))
     number_of = np.arange(n + 1, dtype=np.uint32)
@@ -304,92 +306,6 @@ def _choose_row(before_z, before_y, before_x, after_x, after_y, after_z, low, hi
         choice |= np.int32(16) if after_y[x] >= high else np.int32(0)
         choice |= np.int32(8) if after_z[x] >= high else np.int32(0)
         out[x] = np.uint8(choice if best >= low else np.int32(0))
-
-
-@kernel
-def _unite(choices):
-    """Union-find over the core's own edges: every parent precedes its child, roots are the smallest members.
-
-    Returns parents (uint32, in the core's shape) and the number of fragments.
-    """
-    depth, height, width = choices.shape
-    parents = np.empty((depth, height, width), np.uint32)
-    flat = parents.ravel()
-    chosen = choices.ravel()
-    plane = height * width
-    n = 0
-    i = -1
-    for z in range(depth):
-        for y in range(height):
-            root = np.int64(0)
-            before = np.uint8(0)
-            for x in range(width):
-                i += 1
-                choice = chosen[i]
-                # The voxel before has just been given its root.
-                root = root if x > 0 and (choice & 4 or before & 32) else i
-                before = choice
-                if choice == 0:
-                    continue
-                if y > 0 and (choice & 2 or chosen[i - width] & 16):
-                    other = find(flat, i - width)
-                    if root == i:
-                        root = other
-                    elif other < root:
-                        flat[root] = other
-                        root = other
-                        n -= 1
-                    elif root < other:
-                        flat[other] = root
-                        n -= 1
-                if z > 0 and (choice & 1 or chosen[i - plane] & 8):
-                    other = find(flat, i - plane)
-                    if root == i:
-                        root = other
-                    elif other < root:
-                        flat[root] = other
-                        root = other
-                        n -= 1
-                    elif root < other:
-                        flat[other] = root
-                        n -= 1
-                if root == i:
-                    n += 1
-                flat[i] = root
-    return parents, n
-
-
-@kernel
-def _number(choices, parents, n, origin, volume_shape):
-    """Turn parents into numbers 1..n in raster order, in place: a parent precedes its child, and so has its number already.
-
-    Returns the global ids and voxel counts by number, with a row 0 for the background.
-    """
-    depth, height, width = choices.shape
-    ids = np.zeros(n + 1, np.uint64)
-    voxels = np.zeros(n + 1, np.uint64)
-    numbers = parents.ravel()
-    chosen = choices.ravel()
-    found = 0
-    i = -1
-    for z in range(depth):
-        for y in range(height):
-            base = 1 + ((z + origin[0]) * volume_shape[1] + y + origin[1]) * volume_shape[2] + origin[2]
-            for x in range(width):
-                i += 1
-                if chosen[i] == 0:
-                    numbers[i] = 0
-                    continue
-                parent = np.int64(numbers[i])
-                if parent == i:
-                    found += 1
-                    number = np.uint32(found)
-                    ids[number] = np.uint64(base + x)
-                else:
-                    number = numbers[parent]
-                numbers[i] = number
-                voxels[number] += np.uint64(1)
-    return ids, voxels
 
 
 def _faces(

@@ -66,6 +66,7 @@ class FragmentsStage(Stage):
             voxel_size=self.affinities.voxel_size,
             offset=self.affinities.offset,
             attributes={"axonloom_fingerprint": self.plan.fingerprint},
+            quick=True,
         )
 
     def stored(self, block: Block) -> tuple[Volume, Box]:

@@ -28,6 +28,8 @@ class NewVolume:
     record : VolumeRecord
     overwrite : bool
         Whether a volume that lies there may be removed.
+    quick : bool
+        Whether to pack in half the time, to twice the bytes, where the format has a choice.
     """
 
     shape: Zyx
@@ -36,6 +38,7 @@ class NewVolume:
     chunk: Zyx | None
     record: VolumeRecord
     overwrite: bool
+    quick: bool = False
 
     @property
     def array_shape(self) -> tuple[int, ...]:

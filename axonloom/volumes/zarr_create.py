@@ -14,7 +14,7 @@ from axonloom.volumes.zarr_hierarchy import ZarrNode, zarr_root
 
 
 def create_zarr(uri: str, new: NewVolume) -> ZarrVolume:
-    """Create a zarr 3 array ((c)zyx, blosc-zstd, crc32c): ``zarr.json`` comes last and whole, so that half is nothing.
+    """Create a zarr 3 array ((c)zyx, blosc-zstd or for quick ones blosc-lz4, crc32c): ``zarr.json`` comes last and whole, so that half is nothing.
 
     Raises
     ------
@@ -30,6 +30,7 @@ def create_zarr(uri: str, new: NewVolume) -> ZarrVolume:
     # Ids repeat as whole words, which shuffling takes apart (3 times the size, half the speed); floats gain by it. Level 3
     # makes images no smaller than level 1, at 2.5 times the time.
     shuffle = "bitshuffle" if new.dtype.kind == "f" else "noshuffle"
+    name, level = ("lz4", 5) if new.quick else ("zstd", 1)
     metadata = {
         "shape": list(new.array_shape),
         "data_type": str(new.dtype),
@@ -38,7 +39,7 @@ def create_zarr(uri: str, new: NewVolume) -> ZarrVolume:
         "fill_value": False if new.dtype.kind == "b" else 0,
         "codecs": [
             {"name": "bytes", "configuration": {"endian": "little"}},
-            {"name": "blosc", "configuration": {"cname": "zstd", "clevel": 1, "shuffle": shuffle}},
+            {"name": "blosc", "configuration": {"cname": name, "clevel": level, "shuffle": shuffle}},
             {"name": "crc32c"},
         ],
         "attributes": {**new.record.attributes, "axonloom": new.record.to_json(with_attributes=False)},
