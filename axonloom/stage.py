@@ -168,6 +168,8 @@ class Stage(ABC):
     version: ClassVar[int]
     #: Voxels a second on one core, measured: for batches and forecasts until this workspace has figures of its own.
     voxels_per_second: ClassVar[float] = 1e6
+    #: Whether blocks depend so little on what is in them that this figure alone may cut a short stage into few batches.
+    is_even: ClassVar[bool] = False
     #: What a block reads (per voxel of its read box), leaves on disk (per voxel of its core) and needs of memory while it
     #: runs (per voxel of its read box), in bytes, as measured on affinities of real tissue; for forecasts.
     bytes_read: ClassVar[float] = 0.0

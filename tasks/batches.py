@@ -19,8 +19,8 @@ from axonloom.stages.registry import stage_class
 #: Seconds of work that make a task run worth its own cost, also where a server and many workers share slow cores (measured on two:
 #: up to 0.4 s on threads, 1 s on a cluster).
 SECONDS_PER_BATCH = {"local": 20.0, "dask": 40.0, "slurm": 40.0}
-#: Where a stage is known to be short, its batches are halved in number until each takes so many seconds: then it matters little
-#: that workers do not end together.
+#: Where a stage is short, its batches are halved in number until each takes so many seconds: then it matters little that workers
+#: do not end together, and a task run costs up to 0.03 CPU seconds.
 LEAST_SECONDS = 0.2
 #: Prefect's server loses track of bursts beyond a few thousand task runs.
 MOST_BATCHES = 2000
@@ -71,7 +71,8 @@ def cut_of(plan: StagePlan, on: str = "local") -> Cut:
     z, y, x = plan.grid.shape
     seconds = measured.seconds if measured else z * y * x / stage_class(plan.stage).voxels_per_second
     count = ceil(max(1.0, n * seconds / SECONDS_PER_BATCH[on]) / EVEN) * EVEN
-    while measured and measured.most and count > 2 and n * seconds / count < LEAST_SECONDS:
+    known = measured.most if measured else stage_class(plan.stage).is_even
+    while known and count > 2 and n * seconds / count < LEAST_SECONDS:
         count //= 2
     return Cut(min(count, n, MOST_BATCHES), seconds, measured.measured_on if measured else "assumed")
 

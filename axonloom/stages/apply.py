@@ -27,6 +27,7 @@ class ApplyStage(LayerStage):
     name = "apply"
     version = 2
     voxels_per_second = 3e7
+    is_even = True
     bytes_read, bytes_written, memory = 8.0, 0.3, 24.0
 
     @classmethod

@@ -25,6 +25,7 @@ class JoinStage(Stage):
     name = "join"
     version = 3
     voxels_per_second = 5e7
+    is_even = True
     bytes_read, bytes_written, memory = 1.0, 0.1, 8.0
 
     @classmethod

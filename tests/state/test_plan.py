@@ -115,6 +115,12 @@ def test_a_stage_that_is_known_to_be_short_has_fewer_batches(config, block, coun
     assert cut_of(chain_of(config).fragment).count == count
 
 
+def test_a_short_stage_whose_blocks_are_alike_need_not_be_measured(config):
+    chain = chain_of(config)
+    assert cut_of(chain.join).count == 2
+    assert cut_of(chain.fragment).count == 16
+
+
 def test_there_are_never_more_batches_than_the_server_bears(config):
     other = chain_of(config, "segment.high=0.9").fragment
     other.save()
