@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 from axonloom.checksums import files_checksum
 from axonloom.config.failures import FailuresSettings
@@ -17,6 +21,8 @@ from axonloom.geometry import Block
 from axonloom.ledger import LedgerWriter
 from axonloom.stage import Stage
 from axonloom.transient import is_full_disk, is_transient
+
+Found = TypeVar("Found")
 
 
 class StoppedError(Exception):
@@ -68,25 +74,86 @@ class BatchReport:
     gave_up: str | None = None
     seconds: float = 0.0
 
+    def count(self, block: int, failure: BlockFailure | None) -> None:
+        """A block that has ended, and what it died of."""
+        if failure is None:
+            self.computed.append(block)
+        else:
+            self.failed[block] = failure.trace
+            self.places.add(failure.place)
 
-def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: bool = True) -> BlockFailure | None:
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A block that is computed and being written.
+
+    Attributes
+    ----------
+    block : Block
+    facts : what the writing will give
+    seconds : time of the computing
+    """
+
+    block: Block
+    facts: Future[Mapping[str, Any]]
+    seconds: float
+
+
+def run_block(
+    stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: bool = True, writing: Executor | None = None
+) -> BlockFailure | Unfinished | None:
     """Run one block: output first, synced, then its line.
 
     Returns None when the block is done, else what it raised, which is recorded. Errors that may pass
     (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded; a full disk or
-    memory raises StoppedError.
+    memory raises StoppedError. With an executor for the ``writing``, a block that is computed and has only to be written is returned
+    as it is, for :func:`finish_block`.
     """
     stage.permit()
     ledger.started(block.index)
     begin = time.perf_counter()
-    try:
+
+    def record() -> Unfinished | None:
         try:
-            facts = dict(stage.process(block))
+            made = stage.process(block)
         finally:
             stage.running.forget(block.index)
-        files = stage.files(block)
-        if files:
-            facts["files_crc32"] = files_checksum(files)
+        if not isinstance(made, Mapping):
+            if writing is not None:
+                return Unfinished(block, writing.submit(made), time.perf_counter() - begin)
+            made = made()
+        _record(stage, block, ledger, made, time.perf_counter() - begin)
+        return None
+
+    return _judged(stage, block, ledger, last_try, record)
+
+
+def finish_block(
+    stage: Stage, unfinished: Unfinished, ledger: LedgerWriter, *, last_try: bool = True
+) -> BlockFailure | None:
+    """Wait until a block is written, then its line: what :func:`run_block` says holds for both together."""
+    begin = time.perf_counter()
+
+    def record() -> None:
+        facts = unfinished.facts.result()
+        _record(stage, unfinished.block, ledger, facts, unfinished.seconds + time.perf_counter() - begin)
+
+    return _judged(stage, unfinished.block, ledger, last_try, record)
+
+
+def _record(stage: Stage, block: Block, ledger: LedgerWriter, facts: Mapping[str, Any], seconds: float) -> None:
+    begin = time.perf_counter()
+    files = stage.files(block)
+    more = {"files_crc32": files_checksum(files)} if files else {}
+    ledger.done(block.index, seconds + time.perf_counter() - begin, **facts, **more)
+
+
+def _judged(
+    stage: Stage, block: Block, ledger: LedgerWriter, last_try: bool, record: Callable[[], Found]
+) -> Found | BlockFailure:
+    """What ``record()`` returns, or what the block died of."""
+    try:
+        return record()
     except (StoppedError, LeaseLostError):
         raise
     except Exception as error:
@@ -106,8 +173,6 @@ def run_block(stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: boo
         failure = BlockFailure.of(error)
         ledger.failed(block.index, failure.trace)
         return failure
-    ledger.done(block.index, time.perf_counter() - begin, **facts)
-    return None
 
 
 def run_blocks(
@@ -156,23 +221,71 @@ def run_blocks(
             b: trace for b, trace in state.failed.items() if b in wanted and state.failures[b] > failed_before.get(b, 0)
         }
     missing = [b for b in indices if b not in known and b not in report.failed]
-    with freed_memory_kept(), stage.plan.ledger.writer(first, last) as ledger:
-        for index in missing:
+    with (
+        freed_memory_kept(),
+        stage.plan.ledger.writer(first, last) as ledger,
+        _Beside(stage, ledger, last_try) as beside,
+    ):
+        for index, following in zip_longest(missing, missing[1:]):
             if should_stop():
                 raise StoppedError(f"stopped before block {index} of {stage.name}; run again to go on")
             permit()
+            beside.read(following)
             begin = time.perf_counter()
-            failure = run_block(stage, stage.plan.grid.block(index), ledger, last_try=last_try)
-            if failure is None:
-                report.computed.append(index)
-                report.seconds += time.perf_counter() - begin
-            else:
-                report.failed[index] = failure.trace
-                report.places.add(failure.place)
-                report.gave_up = hopeless(len(report.failed), report.places, len(report.computed), failures)
-                if report.gave_up:
-                    break
+            found = run_block(stage, stage.plan.grid.block(index), ledger, last_try=last_try, writing=beside.writing)
+            report.seconds += time.perf_counter() - begin
+            for block, failure in beside.ended(index, found):
+                report.count(block, failure)
+            report.gave_up = hopeless(len(report.failed), report.places, len(report.computed), failures)
+            if report.gave_up:
+                break
+        for block, failure in beside.ended():
+            report.count(block, failure)
     return report
+
+
+class _Beside:
+    """What happens beside the block that is processed: the next one's pixels are read, and the former one's result is written.
+
+    Each in a thread of its own, which is there only where a stage has use for it. At the end what was computed is written, and its
+    line with it, whatever ended the batch.
+    """
+
+    def __init__(self, stage: Stage, ledger: LedgerWriter, last_try: bool) -> None:
+        self._stage, self._ledger, self._last_try = stage, ledger, last_try
+        self.writing: Executor = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._reading: Executor = ThreadPoolExecutor(1, thread_name_prefix="reading")
+        self._read: Future[None] | None = None
+        self._unfinished: Unfinished | None = None
+
+    def __enter__(self) -> _Beside:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reading.shutdown(cancel_futures=True)
+        try:
+            deque(self.ended(), maxlen=0)
+        finally:
+            self.writing.shutdown()
+
+    def read(self, block: int | None) -> None:
+        """Wait for what was being read, and begin with another block."""
+        if self._read is not None:
+            # What went wrong the block will find again, and say.
+            self._read.exception()
+            self._read = None
+        if block is not None and type(self._stage).ahead is not Stage.ahead:
+            self._read = self._reading.submit(self._stage.ahead, self._stage.plan.grid.block(block))
+
+    def ended(
+        self, block: int | None = None, found: BlockFailure | Unfinished | None = None
+    ) -> Iterator[tuple[int, BlockFailure | None]]:
+        """Blocks that have ended, with what they died of, now that run_block has ``found`` this of a block (None: there is no further one)."""
+        former, self._unfinished = self._unfinished, found if isinstance(found, Unfinished) else None
+        if former is not None:
+            yield former.block.index, finish_block(self._stage, former, self._ledger, last_try=self._last_try)
+        if block is not None and not isinstance(found, Unfinished):
+            yield block, found
 
 
 def hopeless(failed: int, places: set[str], computed: int, failures: FailuresSettings | None) -> str | None:

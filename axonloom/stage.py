@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -161,6 +161,10 @@ def lease_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lease")
 
 
+#: What a block that is computed has still to do; returns its facts.
+Later = Callable[[], Mapping[str, Any]]
+
+
 class Stage(ABC):
     """A plan that can run. Subclasses open their inputs lazily and keep no state between blocks that changes a byte."""
 
@@ -197,9 +201,18 @@ class Stage(ABC):
     def prepare(self) -> None:
         """Make what blocks write into (volumes, folders). Called once before the first block, any number of times in all."""
 
+    def ahead(self, block: Block) -> None:
+        """Read what :meth:`process` will need for this block, the next one, while another is processed; may not be asked for at all.
+
+        It raises nothing: what goes wrong is for :meth:`process` to say.
+        """
+
     @abstractmethod
-    def process(self, block: Block) -> Mapping[str, Any]:
+    def process(self, block: Block) -> Mapping[str, Any] | Later:
         """Compute one block and make its output durable; the facts returned (plain JSON) go into its ledger line.
+
+        A stage that computes long may return a function instead, which does the writing and returns the facts: it is called while
+        the next block is processed.
 
         Running a block twice, or half and then whole, leaves the same bytes.
         """

@@ -95,6 +95,24 @@ class Prediction:
     blank: int
 
 
+def read_pixels(image: Volume, core: Box, lattice: WindowLattice) -> np.ndarray:
+    """Everything that the windows of a block see (c, z, y, x), reflected beyond the volume's edge.
+
+    Raises
+    ------
+    OutOfMemoryError
+        Of this machine.
+    """
+    read = lattice.hull(core)
+    try:
+        return read_reflected(image, read)
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            f"no memory for the {' x '.join(map(str, read.shape))} voxels (z, y, x) of {image.uri} that a block with windows of "
+            f"{lattice.window} reads: use a smaller infer.window, or smaller infer.blocks"
+        ) from error
+
+
 def predict_block(
     image: Volume,
     core: Box,
@@ -106,6 +124,7 @@ def predict_block(
     round_down: bool = False,
     at_once: int = 1,
     on_progress: Callable[[float], None] = lambda share: None,
+    pixels: np.ndarray | None = None,
 ) -> Prediction:
     """The prediction for one block.
 
@@ -130,6 +149,8 @@ def predict_block(
         Batches that are predicted at the same time, each on the predictor's own number of threads. Changes no byte.
     on_progress : function
         Called after every window with the share of them that is done, in this thread.
+    pixels : (c, z, y, x), optional
+        What :func:`read_pixels` gave for this core; read here without.
 
     Raises
     ------
@@ -149,13 +170,7 @@ def predict_block(
     if skip_blank and predictor.channels is None:
         raise ValueError("to skip blank windows, the predictor must know how many channels it gives")
     read = lattice.hull(core)
-    try:
-        pixels = read_reflected(image, read)
-    except MemoryError as error:
-        raise OutOfMemoryError(
-            f"no memory for the {' x '.join(map(str, read.shape))} voxels (z, y, x) of {image.uri} that a block with windows of "
-            f"{lattice.window} reads: use a smaller infer.window, or smaller infer.blocks"
-        ) from error
+    pixels = read_pixels(image, core, lattice) if pixels is None else pixels
     indices = lattice.indices_touching(core)
     blank = (
         {i for i in indices if is_blank(pixels[(slice(None), *lattice.window_at(i).slices_in(read))])}

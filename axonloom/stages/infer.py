@@ -18,14 +18,14 @@ from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.inference.batch_size import batch_for_gpu
 from axonloom.inference.blending import Blending
 from axonloom.inference.block_size import economical_block
-from axonloom.inference.blockwise import predict_block
+from axonloom.inference.blockwise import predict_block, read_pixels
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.places import share_filled
 from axonloom.inference.predictor import PredictionError, Predictor, load_predictor, settings_that_matter
 from axonloom.lazy import lazy
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint, open_checkpoint
-from axonloom.stage import Stage, StageError, StagePlan
+from axonloom.stage import Later, Stage, StageError, StagePlan
 from axonloom.stages.inputs import open_volume_input
 from axonloom.stages.stage_volume import ensure_volume
 from axonloom.volumes import Volume, open_volume
@@ -38,7 +38,7 @@ class InferStage(Stage):
     name = "infer"
     version = 3
     voxels_per_second = 1e5
-    bytes_read, bytes_written, memory = 1.5, 3.0, 24.0
+    bytes_read, bytes_written, memory = 1.5, 3.0, 30.0
 
     @classmethod
     def planned(
@@ -128,10 +128,24 @@ class InferStage(Stage):
             attributes={"axonloom_fingerprint": self.plan.fingerprint},
         )
 
-    def process(self, block: Block) -> Mapping[str, Any]:
-        parameters = self.plan.parameters
+    @lazy
+    def read_ahead(self) -> dict[int, tuple[np.ndarray | None, np.ndarray | None]]:
+        """What :meth:`ahead` has read, by block."""
+        return {}
+
+    def ahead(self, block: Block) -> None:
+        self.read_ahead[block.index] = self._seen(block)
+
+    def _seen(self, block: Block) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Where there is tissue in a block, None where nobody said; and its pixels, None where there is none of it."""
         keep = self.keep(block.core)
-        if keep is not None and not keep.any():
+        empty = keep is not None and not keep.any()
+        return keep, None if empty else read_pixels(self.image, block.core, self.lattice)
+
+    def process(self, block: Block) -> Mapping[str, Any] | Later:
+        parameters = self.plan.parameters
+        keep, pixels = self.read_ahead.pop(block.index, None) or self._seen(block)
+        if pixels is None:
             # Chunks that are not written read as 0.
             nothing = np.zeros((self.predictor.channels or 0, *block.core.shape), np.uint8)
             return {"voxels_crc32": voxels_checksum(nothing), "without_tissue": True}
@@ -145,11 +159,16 @@ class InferStage(Stage):
             round_down=parameters.get("pytc_compat", False),
             at_once=batches_at_once(self),
             on_progress=partial(self.running.note, block.index),
+            pixels=pixels,
         )
-        values = found.values if keep is None else found.values * keep
-        self.affinities.write(block.core, values)
-        self.affinities.sync(block.core)
-        return {"voxels_crc32": voxels_checksum(values), "windows": found.windows, "blank_windows": found.blank}
+
+        def write() -> Mapping[str, Any]:
+            values = found.values if keep is None else found.values * keep
+            self.affinities.write(block.core, values)
+            self.affinities.sync(block.core)
+            return {"voxels_crc32": voxels_checksum(values), "windows": found.windows, "blank_windows": found.blank}
+
+        return write
 
     def stored(self, block: Block) -> tuple[Volume, Box]:
         return self.affinities, block.core

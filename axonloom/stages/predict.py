@@ -17,7 +17,7 @@ from axonloom.inference.blockwise import predict_block
 from axonloom.inference.predictor import Predictor, require_image_fits, settings_that_matter, voxel_size_warning
 from axonloom.lazy import lazy
 from axonloom.networks.foreign import open_checkpoint
-from axonloom.stage import StageError, StagePlan
+from axonloom.stage import Later, StageError, StagePlan
 from axonloom.stages.infer import (
     batches_at_once,
     blending_of,
@@ -106,7 +106,7 @@ class PredictStage(FolderStage):
         require_program_fits(self.plan)
         super().prepare()
 
-    def process(self, block: Block) -> Mapping[str, Any]:
+    def process(self, block: Block) -> Mapping[str, Any] | Later:
         parameters = self.plan.parameters
         image = self.source.volume(self.source.files[block.index])
         found = predict_block(
@@ -120,6 +120,14 @@ class PredictStage(FolderStage):
             at_once=batches_at_once(self),
             on_progress=partial(self.running.note, block.index),
         )
-        file = self.target.files[block.index]
-        write_block_file(self.target.folder / file.name, found.values, voxel_size=image.voxel_size, offset=image.offset)
-        return {"voxels_crc32": voxels_checksum(found.values), "windows": found.windows, "blank_windows": found.blank}
+
+        def write() -> Mapping[str, Any]:
+            path = self.target.folder / self.target.files[block.index].name
+            write_block_file(path, found.values, voxel_size=image.voxel_size, offset=image.offset)
+            return {
+                "voxels_crc32": voxels_checksum(found.values),
+                "windows": found.windows,
+                "blank_windows": found.blank,
+            }
+
+        return write
