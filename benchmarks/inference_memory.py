@@ -65,7 +65,12 @@ def measure(shape: Zyx, block: Zyx) -> dict[str, int]:
         random = np.random.default_rng(0)
         for each in BlockGrid(Box.of_shape(shape), block):
             image.write(each.core, random.integers(0, 256, each.core.shape, np.uint8))
-        given = {"checkpoint": str(tiny_checkpoint(folder)), "device": "cpu", "blocks": list(block), "stride": list(WINDOW)}
+        given = {
+            "checkpoint": str(tiny_checkpoint(folder)),
+            "device": "cpu",
+            "blocks": list(block),
+            "stride": list(WINDOW),
+        }
         plan = make_images_chain(folder, str(folder / "em.zarr"), infer=given).infer
         plan.save()
         command = [sys.executable, "-c", MEASURE, str(plan.folder)]

@@ -14,7 +14,7 @@ from prefect.context import TaskRunContext
 from axonloom.config.configuration import Configuration
 from axonloom.networks.checkpoint import Checkpoint, CheckpointError
 from axonloom.networks.checkpoint_folder import BEST, checkpoint_paths, linked
-from axonloom.pictures import loss_curve
+from axonloom.pictures import loss_curve, panels
 from axonloom.provenance import fingerprint
 from axonloom.runner import StoppedError
 from axonloom.stages.inputs import volume_input
@@ -112,6 +112,7 @@ class TrainingArtifacts:
         key = f"axonloom-{workspace_id(workspace)[:8]}-train"
         self._progress = LiveArtifact(f"{key}-progress", "iterations, percent")
         self._loss = LiveArtifact(f"{key}-loss")
+        self._example = LiveArtifact(f"{key}-sample")
         self._checkpoints = LiveArtifact(f"{key}-checkpoints", "Checkpoints on disk")
         self._last = time.monotonic()
 
@@ -121,6 +122,10 @@ class TrainingArtifacts:
             return
         self._last = time.monotonic()
         self._show_course(state.iteration, state.iterations)
+        if state.example is not None:
+            pictures = state.example.pictures()
+            png = panels(list(pictures.values()), list(pictures))
+            self._example.show(f"# Sample after iteration {state.iteration}\n\n{embedded(png, 'Middle section')}")
 
     def finish(self, iteration: int, iterations: int) -> None:
         """The state at the end of a stretch, with the checkpoints on disk."""

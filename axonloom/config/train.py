@@ -154,6 +154,10 @@ class TrainSettings(Settings):
         description="Arithmetic of the network; losses, gradients' sums and weights stay float32. bfloat16 and float16 (a GPU's, with "
         "scaled losses) are faster on recent GPUs.",
     )
+    tensorboard: bool | None = Field(
+        default=None,
+        description="Whether checkpoints/tensorboard in the workspace gets what TensorBoard shows; when not given: if that package is installed.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the network is computed; 'auto' takes a GPU when there is one."
     )

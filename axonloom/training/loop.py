@@ -15,6 +15,7 @@ from axonloom.networks.checkpoint import PREFIX, Checkpoint
 from axonloom.networks.checkpoint_folder import BEST, LAST, linked, newest_good, point, prune
 from axonloom.representations.affinity import Affinity
 from axonloom.representations.targets import Targets
+from axonloom.training.example import Example
 from axonloom.training.labelled_volume import LabelledVolume, hold_out, is_isotropic, measured_normalisation
 from axonloom.training.loading import in_order
 from axonloom.training.loss_log import NAME, LossLog
@@ -22,6 +23,8 @@ from axonloom.training.network import chosen_network
 from axonloom.training.reproducible import available_cores, chosen_device, reproducible
 from axonloom.training.sampling import Sampler
 from axonloom.training.session import Session
+from axonloom.training.tensorboard import FOLDER, TensorBoardLog
+from axonloom.training.tensorboard import wanted as tensorboard_wanted
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class TrainingState:
         Over this stretch; voxels of patches.
     checkpoint : Path or None
         The folder, when this iteration wrote one.
+    example : Example or None
+        A sample and what the network says of it, when this iteration wrote a checkpoint.
     skipped : tuple of str
         A sentence for each damaged checkpoint that this stretch could not start from.
     """
@@ -58,6 +63,7 @@ class TrainingState:
     iterations_per_second: float
     voxels_per_second: float
     checkpoint: Path | None = None
+    example: Example | None = None
     skipped: tuple[str, ...] = ()
 
 
@@ -204,6 +210,9 @@ class _Stretch:
         self.on_progress = on_progress
         self.validates = any(volume.held_out is not None for volume in session.sampler.volumes)
         self.log = LossLog(folder / NAME, session.iteration)
+        self.board = (
+            TensorBoardLog(folder / FOLDER, session.iteration) if tensorboard_wanted(settings.tensorboard) else None
+        )
         if checkpoint is not None:
             self._link()  # the process may have died between the checkpoint and its links
 
@@ -228,6 +237,8 @@ class _Stretch:
         finally:
             samples.close()
             self.log.close()
+            if self.board is not None:
+                self.board.close()
         assert self.checkpoint is not None
         finished = session.iteration >= self.settings.iterations or session.out_of_patience
         return TrainingResult(
@@ -254,8 +265,23 @@ class _Stretch:
             is_best = session.best_iteration == session.iteration
         self.log.append(entry)
         saved = last or is_best or session.out_of_patience or session.iteration % settings.checkpoint_every == 0
+        example = None
         if saved:
             self._save()
+            example = session.example()
+        if self.board is not None:
+            self.board.scalars(
+                session.iteration,
+                {
+                    "loss": loss,
+                    "loss, running mean": session.running_loss,
+                    "validation loss": entry.get("validation_loss"),
+                    "learning rate": rate,
+                },
+            )
+            if example is not None:
+                self.board.example(session.iteration, example)
+                self.board.flush()
         speed = (session.iteration - first) / max(seconds, 1e-9)
         z, y, x = session.sampler.patch
         self.on_progress(
@@ -271,6 +297,7 @@ class _Stretch:
                 iterations_per_second=speed,
                 voxels_per_second=speed * session.drawn * z * y * x,
                 checkpoint=self.checkpoint.folder if saved and self.checkpoint is not None else None,
+                example=example,
                 skipped=self.skipped,
             )
         )

@@ -15,6 +15,7 @@ from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_che
 from axonloom.networks.registry import build
 from axonloom.training.average import WeightAverage
 from axonloom.training.errors import TrainingError
+from axonloom.training.example import Example
 from axonloom.training.network import chosen_network
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
@@ -22,7 +23,9 @@ from axonloom.training.schedule import Plateau, learning_rate
 
 SMOOTHING = 0.98  # of the running loss, per iteration
 # Settings that may change between stretches: they decide how long and how fast, not what is learned at an iteration.
-FREE = {"iterations", "patience", "checkpoint_every", "keep_checkpoints", "threads", "loaders", "cache", "device"}
+FREE = {
+    "iterations", "patience", "checkpoint_every", "keep_checkpoints", "threads", "loaders", "cache", "device", "tensorboard",
+}  # fmt: skip
 
 
 class Session:
@@ -79,6 +82,7 @@ class Session:
         self.plateau = Plateau(settings.schedule.patience)
         self.average = WeightAverage(self.network, settings.average) if settings.average.kind != "none" else None
         self._validation: list[Sample] | None = None
+        self._example: Sample | None = None
 
     @property
     def drawn(self) -> int:
@@ -162,6 +166,18 @@ class Session:
         if self.best_loss is None or self.validation_loss < self.best_loss:
             self.best_loss, self.best_iteration = self.validation_loss, self.iteration
         return self.validation_loss
+
+    def example(self) -> Example:
+        """The middle of a held-out sample, where something is held out, with what the network says of it now."""
+        if self._example is None:
+            held_out = any(volume.held_out is not None for volume in self.sampler.volumes)
+            self._example = self.sampler.validation_sample(0) if held_out else self.sampler.sample(0)
+        sample = self._example
+        with torch.no_grad():
+            logits, _ = self._judged([sample], self.judged_network.eval())
+        kind, middle = self.sampler.representation, sample.image.shape[1] // 2
+        prediction = kind.activation(logits)[0, :, middle].float().cpu().numpy()
+        return Example(sample.image[0, middle], sample.target[:, middle], prediction, kind.channels)
 
     def save(self, folder: Path) -> Checkpoint:
         """Write a checkpoint of this iteration."""
