@@ -113,47 +113,48 @@ def run_block(
     ledger.started(block.index)
     begin = time.perf_counter()
 
-    def record() -> Unfinished | None:
+    def compute() -> Mapping[str, Any] | Unfinished:
         try:
             made = stage.process(block)
         finally:
             stage.running.forget(block.index)
-        if not isinstance(made, Mapping):
-            if writing is not None:
-                return Unfinished(block, writing.submit(made), time.perf_counter() - begin)
-            made = made()
-        _record(stage, block, ledger, made, time.perf_counter() - begin)
-        return None
+        if isinstance(made, Mapping):
+            return _with_files(stage, block, made)
+        if writing is None:
+            return _with_files(stage, block, made())
+        return Unfinished(block, writing.submit(made), time.perf_counter() - begin)
 
-    return _judged(stage, block, ledger, last_try, record)
+    found = _judged(stage, block, ledger, last_try, compute)
+    if isinstance(found, BlockFailure | Unfinished):
+        return found
+    ledger.done(block.index, time.perf_counter() - begin, **found)
+    return None
 
 
 def finish_block(
     stage: Stage, unfinished: Unfinished, ledger: LedgerWriter, *, last_try: bool = True
 ) -> BlockFailure | None:
     """Wait until a block is written, then its line: what :func:`run_block` says holds for both together."""
-    begin = time.perf_counter()
+    begin, block = time.perf_counter(), unfinished.block
+    found = _judged(stage, block, ledger, last_try, lambda: _with_files(stage, block, unfinished.facts.result()))
+    if isinstance(found, BlockFailure):
+        return found
+    ledger.done(block.index, unfinished.seconds + time.perf_counter() - begin, **found)
+    return None
 
-    def record() -> None:
-        facts = unfinished.facts.result()
-        _record(stage, unfinished.block, ledger, facts, unfinished.seconds + time.perf_counter() - begin)
 
-    return _judged(stage, unfinished.block, ledger, last_try, record)
-
-
-def _record(stage: Stage, block: Block, ledger: LedgerWriter, facts: Mapping[str, Any], seconds: float) -> None:
-    begin = time.perf_counter()
+def _with_files(stage: Stage, block: Block, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts, with the checksum of the files that the block left."""
     files = stage.files(block)
-    more = {"files_crc32": files_checksum(files)} if files else {}
-    ledger.done(block.index, seconds + time.perf_counter() - begin, **facts, **more)
+    return {**facts, **({"files_crc32": files_checksum(files)} if files else {})}
 
 
 def _judged(
-    stage: Stage, block: Block, ledger: LedgerWriter, last_try: bool, record: Callable[[], Found]
+    stage: Stage, block: Block, ledger: LedgerWriter, last_try: bool, work: Callable[[], Found]
 ) -> Found | BlockFailure:
-    """What ``record()`` returns, or what the block died of."""
+    """What ``work()`` returns, or what the block died of."""
     try:
-        return record()
+        return work()
     except (StoppedError, LeaseLostError):
         raise
     except Exception as error:
@@ -233,10 +234,13 @@ def run_blocks(
             beside.read(following)
             begin = time.perf_counter()
             found = run_block(stage, stage.plan.grid.block(index), ledger, last_try=last_try, writing=beside.writing)
-            report.seconds += time.perf_counter() - begin
-            for block, failure in beside.ended(index, found):
+            if not isinstance(found, BlockFailure):
+                report.seconds += time.perf_counter() - begin
+            ended = list(beside.ended(index, found))
+            for block, failure in ended:
                 report.count(block, failure)
-            report.gave_up = hopeless(len(report.failed), report.places, len(report.computed), failures)
+            if any(failure is not None for _, failure in ended):
+                report.gave_up = hopeless(len(report.failed), report.places, len(report.computed), failures)
             if report.gave_up:
                 break
         for block, failure in beside.ended():

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from axonloom.config.failures import FailuresSettings
 from axonloom.geometry import Block, BlockGrid, Box
 from axonloom.runner import StoppedError, run_blocks
 from axonloom.stage import Stage, StagePlan
@@ -96,3 +97,26 @@ def test_what_is_computed_when_it_stops_is_written(plan):
         run_blocks(stage, range(BLOCKS), should_stop=lambda: next(asked))
     assert plan.ledger.read().done == {0, 1}
     assert stage.written == [0, 1]
+
+
+def test_what_failed_in_an_earlier_try_does_not_end_a_batch_that_goes_well(plan):
+    with plan.ledger.writer() as lines:
+        lines.failed(0, "Traceback: of the try before")
+        lines.failed(1, "Traceback: of the try before")
+    whole = Slow(plan)
+    report = run_blocks(whole, range(BLOCKS), failed_before={}, failures=FailuresSettings(max_failed_blocks=2))
+    assert report.gave_up is None
+    assert report.computed == [2, 3, 4]
+
+
+def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_block(plan, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the ledger is gone")
+
+    monkeypatch.setattr("axonloom.ledger.LedgerWriter.done", fail)
+    stage = Slow(plan)
+    for event in stage.next_is_processed:
+        event.set()
+    with pytest.raises(RuntimeError, match="the ledger is gone"):
+        run_blocks(stage, range(BLOCKS))
+    assert not plan.ledger.read().failed
