@@ -47,9 +47,9 @@ print(peak_bytes() - base, base)
 
 
 def tiny_checkpoint(folder: Path) -> Path:
-    """A network that takes next to no time."""
+    """A network that takes next to no time and memory: what larger ones leave unused in the heap varies from run to run."""
     torch.manual_seed(0)
-    parameters = {"filters": [8, 8], "isotropy": [True, True], "norm": "gn", "in_channels": 1, "out_channels": 3}
+    parameters = {"filters": [2, 2], "isotropy": [True, True], "norm": "bn", "in_channels": 1, "out_channels": 3}
     description = ModelDescription(
         architecture="residual_unet_3d", parameters=parameters, representation="affinity", representation_parameters={},
         channels=("z", "y", "x"), normalisation=Normalisation(), voxel_size=None, patch=WINDOW, window=WINDOW, iteration=0,

@@ -7,6 +7,7 @@ the same time share it; the last one to leave stops it, unless ``axonloom up`` a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,7 +28,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_HOME, temporary_settings
 
 from axonloom.durable import replacing
-from deployments.ports import NoPortError, free_port, is_free, listens, reachable
+from deployments.ports import NoPortError, free_port, listens, reachable
 from deployments.server_watch import riding_out
 from tasks.job import TAG
 
@@ -266,6 +267,7 @@ class SharedServer:
             except NoPortError as error:
                 raise ServerError(str(error)) from None
             url = f"http://{reachable(settings.host)}:{port}/api"
+            said = self.log.stat().st_size if self.log.exists() else 0
             process = self._launch(settings, port, url)
             give_up = time.monotonic() + PATIENCE
             try:
@@ -280,9 +282,15 @@ class SharedServer:
                 self._stop()
                 raise
             self._stop()
-            if settings.port is not None or process.returncode is None or is_free(settings.host, port):
+            if settings.port is not None or process.returncode is None or not self._port_was_taken(said):
                 break
         raise ServerError(f"the Prefect server did not start; its log is {self.log}")
+
+    def _port_was_taken(self, said: int) -> bool:
+        """Whether the log says so after its first ``said`` bytes; who had the port may have left it since."""
+        with self.log.open("rb") as log:
+            log.seek(said)
+            return os.strerror(errno.EADDRINUSE).lower().encode() in log.read().lower()
 
     def _launch(self, settings: ServerSettings, port: int, url: str) -> subprocess.Popen[bytes]:
         """Start the process of a server, and write down which it is."""

@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+import time
 
 import httpx
 import psutil
@@ -127,3 +128,19 @@ def test_the_server_of_somebody_who_was_quicker_is_not_ours(shared, monkeypatch)
         other.shutdown()
         thread.join()
         other.server_close()
+
+
+def test_somebody_who_was_quicker_and_has_left_since_costs_another_try(shared, monkeypatch):
+    other = socket.create_server(("127.0.0.1", 0))
+    port = other.getsockname()[1]
+
+    def leave() -> None:
+        while not (shared.log.exists() and b"in use" in shared.log.read_bytes()):
+            time.sleep(0.005)
+        other.close()
+
+    thread = threading.Thread(target=leave, daemon=True)
+    thread.start()
+    monkeypatch.setattr(server, "free_port", lambda host, before: port)
+    assert shared.stay() == f"http://127.0.0.1:{port}/api"
+    thread.join()
