@@ -71,6 +71,4 @@ def _affinities(target: str, rest: list[str], activation: str) -> dict[str, Any]
 
 
 def _names(offsets: list[list[int]]) -> list[str]:
-    nearest = {(1, 0, 0): "z", (0, 1, 0): "y", (0, 0, 1): "x"}
-    found = [nearest.get((z, y, x)) for z, y, x in offsets]
-    return ["-".join(map(str, o)) for o in offsets] if None in found else [str(name) for name in found]
+    return ["z", "y", "x"] if offsets == [[1, 0, 0], [0, 1, 0], [0, 0, 1]] else ["-".join(map(str, o)) for o in offsets]
