@@ -16,6 +16,7 @@ from axonloom.config.infer import InferSettings
 from axonloom.inference.views import Views
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint
+from axonloom.networks.layers import laid_out
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.channels import ACTIVATIONS, Activation
 from axonloom.representations.representation import Representation
@@ -124,8 +125,7 @@ class Predictor:
         if isinstance(network, nn.Module):
             network = network.eval().to(self.device)
             if layout != torch.contiguous_format:
-                # torch knows the word, its declarations do not.
-                network = network.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+                network = laid_out(network, layout)
         self.network = network
         self.normalisation = normalisation
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation

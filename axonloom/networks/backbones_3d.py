@@ -13,7 +13,8 @@ from axonloom.networks.layers import (
     ResidualBlock,
     unit,
 )
-from axonloom.networks.residual_unet_3d import BLOCKS, cube
+from axonloom.networks.residual_unet import BLOCKS
+from axonloom.networks.residual_unet_3d import cube
 
 STAGES = 5
 
@@ -57,7 +58,7 @@ class ResNet3D(Backbone3D):
             raise NetworkError(f"there is no block {block!r} of a resnet; there are {', '.join(BLOCKS)}")
         how: dict[str, Any] = {"padding": padding, "norm": norm, "act": act}
         self.layer0 = unit(in_channels, filters[0], cube(5, isotropy[0]), **how)
-        for k, count in enumerate(_counts(blocks, STAGES - 1), 1):
+        for k, count in enumerate(blocks_a_stage(blocks, STAGES - 1), 1):
             first = ResidualBlock(
                 filters[k],
                 cube(3, isotropy[k]),
@@ -70,12 +71,10 @@ class ResNet3D(Backbone3D):
             setattr(self, f"layer{k}", nn.Sequential(first, *rest))
 
 
-def _counts(blocks: Sequence[int], stages: int) -> Sequence[int]:
+def blocks_a_stage(blocks: Sequence[int], stages: int) -> Sequence[int]:
+    """``blocks``, which are one number a stage; else NetworkError."""
     if len(blocks) != stages or min(blocks) < 1:
         raise NetworkError(
             f"blocks are {stages} numbers of at least 1, one for each stage that has them, not {list(blocks)}"
         )
     return blocks
-
-
-BACKBONES: dict[str, type[ResNet3D]] = {"resnet": ResNet3D}

@@ -8,10 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from axonloom.networks.backbones_3d import BACKBONES, STAGES
+from axonloom.networks.backbones_3d import STAGES, ResNet3D
+from axonloom.networks.efficientnet_3d import EfficientNet3D
 from axonloom.networks.layers import NetworkError, Padding, convolution, initialise, unit
 from axonloom.networks.registry import register
 from axonloom.networks.residual_unet_3d import ANISOTROPIC, cube
+
+BACKBONES = ("resnet", "efficientnet")
 
 
 @register("fpn_3d")
@@ -26,11 +29,14 @@ class FPN3D(nn.Module):
     filters : sequence of int
         Channels of the five stages, full resolution first.
     backbone : str
-        ``resnet``.
+        ``resnet`` or ``efficientnet``.
     block : str
-        Of the backbone: ``residual``, ``residual_se``, ``residual_pa`` or ``residual_se_pa``.
+        Of a resnet: ``residual``, ``residual_se``, ``residual_pa`` or ``residual_se_pa``; of an efficientnet:
+        ``inverted_res``.
     blocks : sequence of int
-        How many blocks each stage below the first has.
+        How many blocks each stage below the first has; of an efficientnet also five numbers, those of all stages.
+    kernel_sizes, attention
+        Of an efficientnet, see :class:`axonloom.networks.efficientnet_3d.EfficientNet3D`.
     others : as those of :class:`axonloom.networks.residual_unet_3d.ResidualUNet3D`
         Blocks of isotropic stages convolve across sections too.
 
@@ -47,6 +53,8 @@ class FPN3D(nn.Module):
         backbone: str = "resnet",
         block: str = "residual",
         blocks: Sequence[int] = (2, 2, 2, 2),
+        kernel_sizes: Sequence[int] = (3, 3, 5, 3, 3),
+        attention: str = "squeeze_excitation",
         isotropy: Sequence[bool] = ANISOTROPIC,
         isotropic: bool = False,
         padding: Padding = "replicate",
@@ -61,7 +69,11 @@ class FPN3D(nn.Module):
             if len(given) != STAGES:
                 raise NetworkError(f"fpn_3d has {STAGES} stages, and so as many {name}, not {len(given)}")
         how: dict[str, Any] = {"padding": padding, "norm": norm, "act": act}
-        self.backbone = BACKBONES[backbone](in_channels, filters, blocks, block, stages, **how)
+        shared = (in_channels, filters, blocks, block, stages)
+        if backbone == "efficientnet":
+            self.backbone = EfficientNet3D(*shared, kernel_sizes=kernel_sizes, attention=attention, **how)
+        else:
+            self.backbone = ResNet3D(*shared, **how)
         width = filters[0]
         self.latlayers = nn.ModuleList(unit(channels, width, (1, 1, 1), **how) for channels in filters)
         self.smooth = nn.ModuleList(unit(width, width, cube(3, each), **how) for each in stages)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
-
-from torch import Tensor, nn
-from torch.nn import functional
 
 from axonloom.geometry import Zyx
-from axonloom.networks.layers import NetworkError, Padding, ResidualBlock, convolution, initialise, unit
+from axonloom.networks.layers import NetworkError, Padding
 from axonloom.networks.registry import register
+from axonloom.networks.residual_unet import ResidualUNet, Stage
 
-BLOCKS = {
-    "residual": {},
-    "residual_se": {"squeeze_excitation": True},
-    "residual_pa": {"preactivated": True},
-    "residual_se_pa": {"squeeze_excitation": True, "preactivated": True},
-}
 ANISOTROPIC: tuple[bool, ...] = (False, False, False, True, True)
 
 
@@ -26,7 +17,7 @@ def cube(size: int, isotropic: bool) -> Zyx:
 
 
 @register("residual_unet_3d")
-class ResidualUNet3D(nn.Module):
+class ResidualUNet3D(ResidualUNet):
     """U-Net with residual blocks, whose stages may treat z apart (Lee et al. 2017, https://arxiv.org/abs/1706.00120).
 
     Parameters
@@ -69,55 +60,26 @@ class ResidualUNet3D(nn.Module):
         norm: str = "bn",
         act: str = "elu",
     ) -> None:
-        super().__init__()
-        stages = [True] * len(filters) if isotropic else list(isotropy)
-        if len(stages) != len(filters):
-            raise NetworkError(f"{len(filters)} filters need as many isotropy flags, not {len(stages)}")
-        if block not in BLOCKS:
-            raise NetworkError(f"there is no block {block!r}; there are {', '.join(BLOCKS)}")
-        self.pooling = pooling
-
-        def one_unit(inputs: int, outputs: int, kernel: Zyx, stride: Zyx = (1, 1, 1)) -> nn.Sequential:
-            return unit(inputs, outputs, kernel, stride, padding=padding, norm=norm, act=act)
-
-        def one_block(channels: int, isotropic_stage: bool) -> ResidualBlock:
-            kernel = cube(3, isotropic_stage and isotropic_blocks)
-            return ResidualBlock(channels, kernel, padding=padding, norm=norm, act=act, **BLOCKS[block])
-
-        ends = cube(5, isotropic)
-        # The order of these four is that of the parameters in a PyTorch Connectomics optimizer state.
-        self.conv_in = one_unit(in_channels, filters[0], ends)
-        self.conv_out = nn.Sequential(convolution(filters[0], out_channels, ends, padding=padding, bias=True))
-        self.down_layers = nn.ModuleList()
-        for i, isotropic_stage in enumerate(stages):
-            step: Zyx = (1, 1, 1) if i == 0 else cube(2, isotropic_stage)
-            halve: nn.Module = nn.MaxPool3d(step, step) if pooling and i > 0 else nn.Identity()
-            stride: Zyx = (1, 1, 1) if pooling else step
-            inputs = filters[max(i - 1, 0)]
-            into = one_unit(inputs, filters[i], cube(3, isotropic_stage), stride)
-            self.down_layers.append(nn.Sequential(halve, into, one_block(filters[i], isotropic_stage)))
-        self.up_layers = nn.ModuleList()
-        for j in range(len(filters) - 1):
-            narrow = one_unit(filters[j + 1], filters[j], cube(3, stages[j + 1]))
-            self.up_layers.append(nn.ModuleList([narrow, one_block(filters[j], stages[j])]))
-        initialise(self)
-
-    def forward(self, x: Tensor) -> Tensor:
-        *skips, x = self.encoded(x)
-        for j in range(len(skips) - 1, -1, -1):
-            narrow, block = cast(nn.ModuleList, self.up_layers[j])
-            x = block(self.sized(narrow(x), skips[j]) + skips[j])
-        return self.conv_out(x)
-
-    def encoded(self, x: Tensor) -> list[Tensor]:
-        """What each stage of the encoder gives, full resolution first."""
-        x = self.conv_in(x)
-        found: list[Tensor] = []
-        for down in self.down_layers:
-            x = down(x)
-            found.append(x)
-        return found
-
-    def sized(self, x: Tensor, other: Tensor) -> Tensor:
-        """``x`` interpolated to the zyx size of ``other``."""
-        return functional.interpolate(x, size=other.shape[2:], mode="trilinear", align_corners=not self.pooling)
+        halves = [True] * len(filters) if isotropic else list(isotropy)
+        if len(halves) != len(filters):
+            raise NetworkError(f"{len(filters)} filters need as many isotropy flags, not {len(halves)}")
+        stages = [
+            Stage(
+                channels,
+                step=(1, 1, 1) if i == 0 else cube(2, halves[i]),
+                kernel=cube(3, halves[i]),
+                block_kernel=cube(3, halves[i] and isotropic_blocks),
+            )
+            for i, channels in enumerate(filters)
+        ]
+        super().__init__(
+            in_channels,
+            out_channels,
+            stages,
+            cube(5, isotropic),
+            block,
+            pooling=pooling,
+            padding=padding,
+            norm=norm,
+            act=act,
+        )

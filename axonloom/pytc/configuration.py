@@ -70,6 +70,8 @@ class PytcConfiguration:
         sections: dict[str, Mapping[str, Any]] = dict(self._sections)
         for section, keys in OF_INFERENCE.items():
             given = {key: self["INFERENCE"][key] for key in keys if self["INFERENCE"][key] is not None}
+            if section == "MODEL" and self["MODEL"]["ARCHITECTURE"] == "unetr":
+                given = {}  # its weights belong to one size, that of training
             sections[section] = {**self[section], **given}
         return PytcConfiguration(sections, self.said)
 

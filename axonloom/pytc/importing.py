@@ -74,7 +74,7 @@ def import_configuration(given: PytcConfiguration) -> Imported:
 def _infer(given: PytcConfiguration) -> dict[str, Any]:
     inference = given["INFERENCE"]
     return {
-        "window": list(inference["INPUT_SIZE"] or given["MODEL"]["INPUT_SIZE"]),
+        "window": list(given.for_inference()["MODEL"]["INPUT_SIZE"]),
         "stride": list(inference["STRIDE"]),
         "margin": list(inference["PAD_SIZE"] or given["DATASET"]["PAD_SIZE"]),
         "blending": inference["BLENDING"],

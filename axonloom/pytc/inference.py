@@ -16,6 +16,7 @@ from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError, names
 from axonloom.pytc.images import prepared_image
 from axonloom.pytc.results import PytcResult
+from axonloom.pytc.sections import require_sections
 from axonloom.volumes import open_volume
 
 #: What is appended to the name of the result, by the number of views.
@@ -112,7 +113,6 @@ def _require_possible(configuration: PytcConfiguration) -> None:
     if not dataset["STD"] > 0:
         raise PytcError(f"DATASET.STD is {dataset['STD']}; it is above 0")
     for name, is_wanted in (
-        ("DATASET.DO_2D", dataset["DO_2D"]),
         ("INFERENCE.OUTPUT_SCALE", any(float(s) != 1 for s in inference["OUTPUT_SCALE"])),
         ("INFERENCE.TENSORSTORE_PATH", inference["TENSORSTORE_PATH"]),
         ("INFERENCE.DO_SINGLY", inference["DO_SINGLY"]),
@@ -124,6 +124,12 @@ def _require_possible(configuration: PytcConfiguration) -> None:
     ):  # fmt: skip
         if is_wanted:
             raise PytcError(f"{name} is not supported by `axonloom infer`: leave it out, or set it on the command line")
+    require_sections(configuration)
+    name, activations = configuration["MODEL"]["ARCHITECTURE"], inference["OUTPUT_ACT"]
+    if name == "unet_residual_3d" and set(activations) != {"sigmoid"}:
+        raise PytcError(
+            f"INFERENCE.OUTPUT_ACT is {activations!r}; {name} ends in a sigmoid, so write sigmoid for each target"
+        )
     if inference["BLENDING"] not in ("gaussian", "bump"):
         raise PytcError(f"INFERENCE.BLENDING is {inference['BLENDING']!r}; there are gaussian and bump")
     if inference["AUG_MODE"] not in ("mean", "min", "max"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
+from axonloom.pytc.sections import within_sections
 
 
 def channel_groups(configuration: PytcConfiguration) -> list[dict[str, Any]]:
@@ -23,6 +24,10 @@ def channel_groups(configuration: PytcConfiguration) -> list[dict[str, Any]]:
             f"INFERENCE.OUTPUT_ACT has {len(activations)} entries, MODEL.TARGET_OPT {len(targets)}: one activation a target"
         )
     groups = [_group(target, activation) for target, activation in zip(targets, activations, strict=True)]
+    for group in groups:
+        if "offsets" in group:
+            group["offsets"] = within_sections(configuration, group["offsets"])
+            group["names"] = _names(group["offsets"])
     planes = sum(len(group["names"]) for group in groups)
     if planes != model["OUT_PLANES"]:
         raise PytcError(
@@ -62,7 +67,8 @@ def _affinities(target: str, rest: list[str], activation: str) -> dict[str, Any]
         if rest[3:] not in ([], ["v1"]):
             raise PytcError(f"MODEL.TARGET_OPT has {target!r}; of affinities axonloom reads version v1 only")
         offsets = [[z, 0, 0], [0, y, 0], [0, 0, x]]
-    names = (
-        ["z", "y", "x"] if offsets == [[1, 0, 0], [0, 1, 0], [0, 0, 1]] else ["-".join(map(str, o)) for o in offsets]
-    )
-    return {"names": names, "activation": activation, "offsets": offsets}
+    return {"names": _names(offsets), "activation": activation, "offsets": offsets}
+
+
+def _names(offsets: list[list[int]]) -> list[str]:
+    return ["z", "y", "x"] if offsets == [[1, 0, 0], [0, 1, 0], [0, 0, 1]] else ["-".join(map(str, o)) for o in offsets]

@@ -11,11 +11,12 @@ from typing import Any
 
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import load_configuration
-from axonloom.networks.pytc import network_parameters
+from axonloom.networks.pytc import OF_MONAI, network_parameters
 from axonloom.pytc.augmentation import augmentation
 from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError, names
 from axonloom.pytc.images import prepared_image, prepared_labels
+from axonloom.pytc.sections import require_sections
 from axonloom.pytc.training_targets import training_regularisers, training_targets
 
 #: Key, what it may be, and why it has no effect otherwise or what stands in its place.
@@ -39,7 +40,6 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "MODEL.AUX_OUT": (False,),
     "MODEL.RETURN_FEATS": (None,),
     "MODEL.TARGET_OPT_MULTISEG_SPLIT": (None,),
-    "DATASET.DO_2D": (False,),
     "DATASET.LABEL_BINARY": (False,),
     "DATASET.LABEL_VAST": (False,),
     "DATASET.LABEL_MAG": (0,),
@@ -101,6 +101,7 @@ def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, A
     require_possible(given)
     augment, more = augmentation(given)
     notes += more
+    notes += transformer_notes(given)
     architecture, parameters = network_parameters(given["MODEL"], isotropic=bool(given["DATASET"]["IS_ISOTROPIC"]))
     return {
         "network": {
@@ -108,7 +109,7 @@ def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, A
             "parameters": {k: v for k, v in parameters.items() if k not in ("in_channels", "out_channels")},
         },
         "patch": list(given["MODEL"]["INPUT_SIZE"]),
-        "window": list(given["INFERENCE"]["INPUT_SIZE"] or given["MODEL"]["INPUT_SIZE"]),
+        "window": list(given.for_inference()["MODEL"]["INPUT_SIZE"]),
         "targets": training_targets(given),
         "regularisers": training_regularisers(given),
         "augment": augment,
@@ -128,6 +129,7 @@ def require_possible(given: PytcConfiguration) -> None:
     for key, allowed in REFUSED.items():
         if _value_of(given, key) not in allowed:
             raise PytcError(f"{key} is {_value_of(given, key)!r}: axonloom does not train with it; leave it out")
+    require_sections(given)
     for name in ("INPUT_SIZE", "OUTPUT_SIZE"):
         size = given["MODEL"][name]
         if not isinstance(size, list) or len(size) != 3:
@@ -143,6 +145,19 @@ def without_effect(given: PytcConfiguration) -> list[str]:
         for key, (quiet, why) in WITHOUT_EFFECT.items()
         if key in given.said and _value_of(given, key) not in quiet
     ]
+
+
+def transformer_notes(given: PytcConfiguration) -> list[str]:
+    """A sentence for each key that has no effect with a transformer, where there is one."""
+    name = given["MODEL"]["ARCHITECTURE"]
+    if name not in OF_MONAI:
+        return []
+    notes = [f"MODEL.ARCHITECTURE {name!r} is MONAI's own network: weights of PyTorch Connectomics' do not fit it"]
+    others = ("FILTERS", "BLOCK_TYPE", "ISOTROPY", "PAD_MODE", "NORM_MODE", "ACT_MODE", "POOLING_LAYER")
+    notes += [f"MODEL.{key} has no effect: {name} has no such choice" for key in others if f"MODEL.{key}" in given.said]
+    if name == "unetr" and given["INFERENCE"]["INPUT_SIZE"] not in (None, given["MODEL"]["INPUT_SIZE"]):
+        notes.append("INFERENCE.INPUT_SIZE has no effect: unetr sees windows of MODEL.INPUT_SIZE alone")
+    return notes
 
 
 def training_files(given: PytcConfiguration) -> list[dict[str, str]]:

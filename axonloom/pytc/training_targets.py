@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
+from axonloom.pytc.sections import within_sections
 
 #: Theirs -> ours, and the activation before it (``OUTPUT_ACT``) that ours has in itself.
 LOSSES = {
@@ -43,6 +44,8 @@ def training_targets(configuration: PytcConfiguration) -> list[dict[str, Any]]:
     found = []
     for number, option in enumerate(options):
         kind, parameters = _kind(option)
+        if kind == "affinity":
+            parameters["offsets"] = within_sections(configuration, parameters["offsets"])
         found.append(
             {
                 "kind": kind,

@@ -21,6 +21,8 @@ NAMES = {
     "act_mode": "act",
     "pad_mode": "padding",
     "is_isotropic": "isotropic",
+    "ks": "kernel_sizes",
+    "attn": "attention",
 }
 
 

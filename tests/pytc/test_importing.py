@@ -17,7 +17,7 @@ def folder(shared: Path) -> Path:
     return shared / "oracle" / "pytc" / "configs"
 
 
-@pytest.mark.parametrize("name", ["UNet", "UNet-LR", "UNet-MER", "UNet-2x", "Contour-UNet-2x", "ResNet"])
+@pytest.mark.parametrize("name", ["UNet", "UNet-LR", "UNet-MER", "UNet-2x", "Contour-UNet-2x", "ResNet", "EffNet"])
 def test_what_was_set_is_mapped_or_said(shared, name):
     snemi = folder(shared) / "SNEMI"
     given = PytcConfiguration.load(snemi / "SNEMI-Base.yaml", snemi / f"SNEMI-Affinity-{name}.yaml")
@@ -32,10 +32,10 @@ def test_what_was_set_is_mapped_or_said(shared, name):
 
 def test_everything_refused_is_named(shared):
     snemi = folder(shared) / "SNEMI"
-    words = ["SOLVER.NAME", "Lion", "MODEL.TARGET_OPT", "['b']"]
+    words = ["SOLVER.NAME", "Lion", "MODEL.TARGET_OPT", "['b']", "MODEL.ARCHITECTURE", "deeplabv3a"]
     given = PytcConfiguration.load(snemi / "SNEMI-Base.yaml", snemi / "SNEMI-Affinity-UNETR.yaml", words)
     refused = " ".join(import_configuration(given).refused)
-    assert all(part in refused for part in ("unetr", "Lion", "'b'"))
+    assert all(part in refused for part in ("deeplabv3a", "Lion", "'b'"))
 
 
 def test_from_the_command_line(shared, tmp_path):

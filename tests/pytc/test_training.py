@@ -72,8 +72,9 @@ def test_its_configurations_train(shared, data, tmp_path, name, channels):
 @pytest.mark.parametrize(
     ("name", "words", "message"),
     [
-        ("UNETR", [], "MODEL.ARCHITECTURE is 'unetr'"),
-        ("SwinUNETR", [], "MODEL.ARCHITECTURE is 'swinunetr'"),
+        ("UNet", ["MODEL.ARCHITECTURE", "deeplabv3a"], "MODEL.ARCHITECTURE is 'deeplabv3a'"),
+        ("UNet", ["DATASET.DO_2D", "True"], "DATASET.DO_2D is True"),
+        ("ResNet", ["MODEL.BACKBONE", "repvgg"], "MODEL.BACKBONE is 'repvgg'"),
         ("UNet", ["MODEL.REGU_OPT", "['Binar']"], "MODEL.REGU_OPT has 'Binar'"),
         ("UNet", ["DATASET.LABEL_NAME", "ids.tif@ids.tif"], "LABEL_NAME names 2 files, DATASET.IMAGE_NAME 1"),
         ("UNet", ["SOLVER.NAME", "Lion"], "SOLVER.NAME is 'Lion'"),
