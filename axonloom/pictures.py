@@ -250,10 +250,13 @@ def loss_curve(
     losses: Sequence[float],
     validation: Sequence[tuple[float, float]] | None = None,
     max_pixels: int = 2 * MAX_PIXELS,
+    scores: Sequence[tuple[float, float]] | None = None,
+    scored_by: str = "score",
 ) -> bytes:
     """Loss against iteration as PNG: every value faint, their running mean strong, ``validation`` (iteration, loss) as dots.
 
-    Values that are not finite are left out, and the title counts them. The axis is logarithmic where all are above 0.
+    Values that are not finite are left out, and the title counts them. The axis is logarithmic where all are above 0. ``scores``
+    (iteration, number) have an axis of their own at the right, called ``scored_by``.
     """
     at, values = np.asarray(iterations, np.float64), np.asarray(losses, np.float64)
     if at.shape != values.shape or at.ndim != 1:
@@ -282,8 +285,15 @@ def loss_curve(
     if lost:
         axes.set_title(f"{lost} values that are not finite are left out", fontsize=8)
     axes.grid(alpha=0.3)
-    if both.size:
-        axes.legend(fontsize=8)
+    shown = axes.get_lines() if both.size else []
+    if scores:
+        right = axes.twinx()
+        pairs = np.asarray(scores, np.float64)
+        shown = [*shown, *right.plot(pairs[:, 0], pairs[:, 1], "s-", color="tab:green", markersize=3, label=scored_by)]
+        right.set(ylabel=scored_by)
+    named = [line for line in shown if not str(line.get_label()).startswith("_")]
+    if named:
+        axes.legend(handles=named, fontsize=8)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return _png(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))

@@ -27,7 +27,7 @@ def training_progress(log: Path, iterations: int, console: Console) -> AbstractC
 def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) -> None:
     with bars(console) as shown:
         bar = shown.add_task("train", total=iterations, facts="")
-        first: tuple[int, float] | None = None
+        pace = Pace()
         kept = checkpoint_paths(log.parent)
         if kept and number_of(kept[-1]) < iterations:
             console.print(f"train: goes on from {kept[-1].name}")
@@ -36,16 +36,57 @@ def _paint(log: Path, iterations: int, console: Console, stop: threading.Event) 
             entry = _last_line(log)
             if entry is None:
                 continue
-            done = int(entry["iteration"])
-            if first is None or done < first[0]:
-                first = done, time.monotonic()
-            rate = (done - first[0]) / max(time.monotonic() - first[1], 1e-9)
-            facts = f"loss {entry['loss']:.3f}, {rate:.2f} iterations/s"
-            shown.update(bar, completed=done, facts=facts)
+            pace.see(int(entry["iteration"]), float(entry.get("scoring_seconds", 0.0)), time.monotonic())
+            facts = f"loss {entry['loss']:.3f}, {pace.rate:.2f} iterations/s"
+            if pace.scoring_share:
+                facts += f", {pace.scoring_share:.0%} of the time scoring"
+            shown.update(bar, completed=pace.done, facts=facts)
             if not console.is_terminal and time.monotonic() - told > PATIENCE:
                 told = time.monotonic()
-                left = f", {(iterations - done) / rate / 60:.0f} minutes left" if rate else ""
-                console.print(f"train: iteration {done} of {iterations}, {facts}{left}")
+                left = f", {pace.seconds_left(iterations) / 60:.0f} minutes left" if pace.rate else ""
+                console.print(f"train: iteration {pace.done} of {iterations}, {facts}{left}")
+
+
+class Pace:
+    """Iterations a second, without the time in which what is held out was segmented and scored.
+
+    Attributes
+    ----------
+    done : int
+        The last iteration seen.
+    """
+
+    def __init__(self) -> None:
+        self.done = -1
+        self._first = 0
+        self._began = self._now = 0.0
+        self._scoring = self._told = 0.0
+
+    def see(self, done: int, scoring_seconds: float, now: float) -> None:
+        """Note an iteration, what scoring took in its stretch up to it, and the time (s)."""
+        if done == self.done:
+            return  # nothing new; while scoring goes on no iteration can be
+        if self.done < 0 or done < self._first:
+            self._first, self._began, self._scoring = done, now, 0.0
+        elif scoring_seconds >= self._told:
+            self._scoring += scoring_seconds - self._told
+        else:  # another stretch, which counts anew
+            self._scoring += scoring_seconds
+        self.done, self._now, self._told = done, now, scoring_seconds
+
+    @property
+    def rate(self) -> float:
+        """Iterations a second of training."""
+        return (self.done - self._first) / max(self._now - self._began - self._scoring, 1e-9)
+
+    @property
+    def scoring_share(self) -> float:
+        """Of the time since the first iteration seen."""
+        return self._scoring / max(self._now - self._began, 1e-9) if self._scoring else 0.0
+
+    def seconds_left(self, iterations: int) -> float:
+        """Until so many are done, scoring included."""
+        return (iterations - self.done) * (self._now - self._began) / max(self.done - self._first, 1)
 
 
 def _last_line(log: Path) -> dict[str, Any] | None:

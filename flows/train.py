@@ -39,4 +39,5 @@ def train(configuration: Configuration) -> dict[str, Any]:
         "checkpoint": result["best"],
         "mean_loss": result["loss"],
         "last_validation_loss": result["validation_loss"],
+        **{f"best_{name}": value for name, value in (result.get("best_scores") or {}).items()},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from axonloom.pictures import loss_curve, panels
 from axonloom.provenance import fingerprint
 from axonloom.runner import StoppedError
 from axonloom.stages.inputs import volume_input
-from axonloom.training.configured import labelled_volumes, open_labelled_volumes
+from axonloom.training.configured import all_volumes, open_labelled_volumes
 from axonloom.training.loop import TrainingState, train
 from axonloom.training.loss_log import NAME, read_log
 from axonloom.training.reproducible import chosen_device
@@ -35,7 +35,7 @@ def training_fingerprint(configuration: Configuration) -> str:
     """What decides the weights at an iteration: the settings that matter, and the data."""
     files = [
         [volume_input(each)["identity"] for each in (given.image, given.labels, given.valid) if each is not None]
-        for given in labelled_volumes(configuration)
+        for given in all_volumes(configuration)
     ]
     settings = configuration.train.model_dump(mode="json", exclude=FREE - {"iterations", "patience"})
     return fingerprint({"train": settings, "volumes": files})
@@ -62,7 +62,7 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
         The process was asked to stop; a checkpoint was written first.
     """
     logger = get_run_logger()
-    artifacts = TrainingArtifacts(configuration.workspace, Path(folder))
+    artifacts = TrainingArtifacts(configuration.workspace, Path(folder), configuration.train.best_by)
 
     def show(state: TrainingState) -> None:
         artifacts.update(state)
@@ -79,13 +79,26 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
     for sentence in result.skipped:
         logger.warning("%s", sentence)
     artifacts.finish(result.iteration, result.iterations)
+    if result.scoring_seconds:
+        logger.info(
+            "segmenting and scoring took %.0f of %.0f s%s",
+            result.scoring_seconds,
+            result.seconds,
+            "; a smaller train.scoring.region or a larger train.scoring.every makes it less"
+            if result.scoring_seconds > result.seconds / 2
+            else "",
+        )
     if result.status == "stopped":
         raise StoppedError(
             f"training was stopped at iteration {result.iteration} of {result.iterations}; run again to go on"
         )
     logger.info("iteration %d of %d, loss %s", result.iteration, result.iterations, result.training_loss)
     if result.status == "finished" and result.iteration < result.iterations:
-        logger.info("ended early: no lower validation loss for train.patience validations")
+        by = configuration.train.best_by
+        better = "lower validation loss for train.patience validations"
+        if by != "loss":
+            better = f"better {FIGURES[by][1]} for train.patience scorings"
+        logger.info("ended early: no %s", better)
     return {
         "iteration": result.iteration,
         "finished": result.status == "finished",
@@ -93,6 +106,7 @@ def train_stretch(configuration: Configuration, folder: str, identity: str, unti
         "validation_loss": result.validation_loss,
         "checkpoint": str(result.checkpoint.folder),
         "best": str(result.best),
+        "best_scores": result.best_scores.as_dict() if result.best_scores is not None else None,
     }
 
 
@@ -104,11 +118,16 @@ def configured(cache: Path, retries: int) -> Any:
     )
 
 
-class TrainingArtifacts:
-    """Progress, loss curve and checkpoint table of the training in a workspace."""
+#: What says which checkpoint is the best: its name among scores, and what it is called.
+FIGURES = {"voi": ("voi", "VOI (bits)"), "adapted_rand": ("adapted_rand_error", "adapted Rand error")}
 
-    def __init__(self, workspace: Path, folder: Path) -> None:
+
+class TrainingArtifacts:
+    """Progress, loss curve and checkpoint table of the training in a workspace; ``best_by`` is that of its settings."""
+
+    def __init__(self, workspace: Path, folder: Path, best_by: str = "loss") -> None:
         self.folder = folder
+        self.best_by = best_by
         key = f"axonloom-{workspace_id(workspace)[:8]}-train"
         self._progress = LiveArtifact(f"{key}-progress", "iterations, percent")
         self._loss = LiveArtifact(f"{key}-loss")
@@ -137,33 +156,59 @@ class TrainingArtifacts:
         log = read_log(self.folder / NAME)
         if log:
             validation = [(e["iteration"], e["validation_loss"]) for e in log if "validation_loss" in e]
-            picture = loss_curve([e["iteration"] for e in log], [e["loss"] for e in log], validation)
-            self._loss.show(f"# Training: iteration {iteration} of {iterations}\n\n{embedded(picture, 'Loss')}")
+            scored = [e["scores"] for e in log if "scores" in e]
+            name, label = FIGURES[self.best_by if scored else "voi"]
+            picture = loss_curve(
+                [e["iteration"] for e in log],
+                [e["loss"] for e in log],
+                validation,
+                scores=[(each["iteration"], each[name]) for each in scored],
+                scored_by=label,
+            )
+            text = f"# Training: iteration {iteration} of {iterations}\n\n{embedded(picture, 'Loss')}"
+            if scored:
+                best = min(scored, key=lambda each: each[name])
+                text += f"\n\nLast segmentation: {_said(scored[-1])}.\n\nBest: {_said(best)}."
+            self._loss.show(text)
+
+
+def _said(scores: Mapping[str, Any]) -> str:
+    return (
+        f"VOI {scores['voi']:.3f} bits (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), adapted Rand error "
+        f"{scores['adapted_rand_error']:.4f}, at threshold {scores['threshold']} after iteration {scores['iteration']}"
+    )
 
 
 def checkpoint_rows(folder: Path) -> Sequence[dict[str, Any]]:
-    """One row a checkpoint: iteration, losses, path, sha256; damaged ones say so."""
+    """One row a checkpoint: iteration, losses, scores where there are some, path, sha256; damaged ones say so."""
     best = linked(folder, BEST)
+    found = {path: _opened(path) for path in checkpoint_paths(folder)}
+    scored = any(isinstance(each, Checkpoint) and each.description.scores is not None for each in found.values())
     rows = []
-    for path in checkpoint_paths(folder):
-        iteration = int(re.sub(r"\D", "", path.name))
-        try:
-            found = Checkpoint.open(path)
-        except CheckpointError as error:
-            rows.append(
-                {"iteration": iteration, "loss": "", "validation loss": "", "sha256": str(error), "path": str(path)}
-            )
+    for path, each in found.items():
+        row: dict[str, Any] = {"iteration": int(re.sub(r"\D", "", path.name)), "loss": "", "validation loss": ""}
+        if scored:
+            row |= {label: "" for _, label in FIGURES.values()}
+        if isinstance(each, CheckpointError):
+            rows.append({**row, "sha256": str(each), "path": str(path)})
             continue
-        rows.append(
-            {
-                "iteration": iteration,
-                "loss": _rounded(found.description.training_loss),
-                "validation loss": _rounded(found.description.validation_loss),
-                "sha256": found.identity()[:16],
-                "path": f"{path}{' (best)' if path.resolve() == best else ''}",
-            }
-        )
+        row["loss"] = _rounded(each.description.training_loss)
+        row["validation loss"] = _rounded(each.description.validation_loss)
+        # Scores of another iteration are those of other weights.
+        own = each.description.scores
+        if own is not None and own["iteration"] == each.iteration:
+            row |= {label: _rounded(own[name]) for name, label in FIGURES.values()}
+        row["sha256"] = each.identity()[:16]
+        row["path"] = f"{path}{' (best)' if path.resolve() == best else ''}"
+        rows.append(row)
     return rows
+
+
+def _opened(path: Path) -> Checkpoint | CheckpointError:
+    try:
+        return Checkpoint.open(path)
+    except CheckpointError as error:
+        return error
 
 
 def _rounded(loss: float | None) -> float | None:

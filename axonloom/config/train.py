@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from axonloom.config.augment import AugmentSettings
 from axonloom.config.network import NetworkSettings
 from axonloom.config.optimization import AverageSettings, OptimizerSettings, ScheduleSettings
+from axonloom.config.scoring import ScoringSettings
 from axonloom.config.settings import Settings
 from axonloom.config.targets import RegulariserSettings, TargetSettings
-from axonloom.config.training_volumes import TrainingVolumeSettings
+from axonloom.config.training_volumes import TrainingVolumeSettings, ValidationVolumeSettings
 from axonloom.config.volumes import RegionSettings, VolumeSettings
 from axonloom.networks.presets import PresetError, preset
 
@@ -28,12 +29,23 @@ class ValidationSettings(Settings):
         ge=0,
         le=0.5,
         description="Share of each volume's extent that is held out, at the high end of its longest axis, and at least one "
-        "patch deep; 0 trains on everything and validates nothing.",
+        "patch deep; 0 trains on everything and holds nothing of it out, as where validation.volumes are given and this is not.",
     )
     region: RegionSettings | None = Field(
         default=None, description="A box of the first volume, in its own voxels, that is held out instead."
     )
+    volumes: tuple[ValidationVolumeSettings, ...] = Field(
+        default=(), description="Whole images with labels that are validated on, and never trained on."
+    )
     crops: int = Field(default=8, ge=1, description="Patches judged at each validation; the same ones every time.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either(cls, given: Any) -> Any:
+        # Who brings volumes to validate on wants to train on the others whole.
+        if isinstance(given, dict) and given.get("volumes") and "fraction" not in given:
+            return {**given, "fraction": 0.0}
+        return given
 
 
 class TrainSettings(Settings):
@@ -126,10 +138,19 @@ class TrainSettings(Settings):
     validation: ValidationSettings = Field(
         default=ValidationSettings(), description="What is held out, and how often it is judged."
     )
+    best_by: Literal["loss", "voi", "adapted_rand"] = Field(
+        default="loss",
+        description="What makes a checkpoint the best: the lowest loss on what is held out; or the lowest VOI (bits) or adapted Rand error "
+        "of its segmentation at the best threshold, for networks that predict affinities.",
+    )
+    scoring: ScoringSettings = Field(
+        default=ScoringSettings(), description="How that segmentation is made; without meaning for best_by loss."
+    )
     patience: int | None = Field(
         default=None,
         ge=1,
-        description="Validations in a row without a lower loss after which training ends early; null: it goes through.",
+        description="Validations (or scorings, see best_by) in a row without a better figure after which training ends early; null: it "
+        "goes through.",
     )
     checkpoint_every: int = Field(default=500, ge=1, description="Iterations between two checkpoints.")
     keep_checkpoints: int = Field(default=3, ge=1, description="Newest checkpoints kept, beside the best one.")
@@ -164,8 +185,18 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.patience is not None and self.validation.region is None and self.validation.fraction == 0:
-            raise ValueError("patience counts validations, and validation.fraction 0 holds nothing out to validate on")
+        held_out = any(volume.held_out is not None for volume in self.volumes)
+        validation = self.validation
+        if validation.region is None and validation.fraction == 0 and not validation.volumes and not held_out:
+            if self.patience is not None:
+                raise ValueError(
+                    "patience counts validations, and validation.fraction 0 holds nothing out to validate on"
+                )
+            if self.best_by != "loss":
+                raise ValueError(
+                    f"best_by {self.best_by} scores what is held out, and validation.fraction 0 holds nothing out: set "
+                    "validation.volumes or validation.region, or use best_by loss"
+                )
         fields = type(self).model_fields
         alone = ("erosion", "erosion_across_sections", "ignore_zero", "dice")
         given = [name for name in alone if getattr(self, name) != fields[name].default]

@@ -66,6 +66,9 @@ class ModelDescription:
         The training settings, plain JSON.
     image_dtype : str or None
         Of the images that it was trained on; None where nobody noted it.
+    scores : dict or None
+        Of the last segmentation of what was held out: ``voi``, ``voi_split``, ``voi_merge`` (bits), ``adapted_rand_error``, and the
+        ``threshold`` and ``iteration`` of it; None where none was made.
     """
 
     architecture: str
@@ -82,6 +85,7 @@ class ModelDescription:
     validation_loss: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     image_dtype: str | None = None
+    scores: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return json.loads(json.dumps({**asdict(self), "normalisation": self.normalisation.to_dict()}))
@@ -89,8 +93,9 @@ class ModelDescription:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> ModelDescription:
         # What was added later may be missing; everything else must be there.
-        values = {each.name: stored[each.name] for each in fields(cls) if each.name != "image_dtype"}
-        values["image_dtype"] = stored.get("image_dtype")
+        later = ("image_dtype", "scores")
+        values = {each.name: stored[each.name] for each in fields(cls) if each.name not in later}
+        values |= {name: stored.get(name) for name in later}
         values["normalisation"] = Normalisation.from_dict(values["normalisation"])
         for name in ("channels", "voxel_size", "patch", "window"):
             values[name] = None if values[name] is None else tuple(values[name])

@@ -16,6 +16,8 @@ from axonloom.pytc.training import (
     solver_settings,
     training_files,
     training_settings,
+    validation_files,
+    validation_settings,
     without_effect,
 )
 from axonloom.pytc.training_targets import training_regularisers, training_targets
@@ -49,6 +51,7 @@ def import_configuration(given: PytcConfiguration) -> Imported:
         lambda: augmentation(given),
         lambda: solver_settings(given),
         lambda: training_files(given),
+        lambda: validation_files(given),
     )
     refused = list(dict.fromkeys(sentence for sentence in map(_refusal, parts) if sentence is not None))
     notes = without_effect(given)
@@ -59,10 +62,17 @@ def import_configuration(given: PytcConfiguration) -> Imported:
         notes.append(
             f"DATASET.DATA_SCALE {dataset['DATA_SCALE']!r} is not in it: zoom images and labels first, or use `axonloom train --pytc-config`"
         )
-    files = [{name: {"path": path} for name, path in each.items()} for each in training_files(given)]
+    trained, judged = (
+        [{name: {"path": path} for name, path in each.items()} for each in files]
+        for files in (training_files(given), validation_files(given))
+    )
     settings = {
         "workspace": str(dataset["OUTPUT_PATH"] or "work"),
-        "train": {**training_settings(given, notes), "volumes": files},
+        "train": {
+            **training_settings(given, notes),
+            "volumes": trained,
+            "validation": validation_settings(given, judged),
+        },
         "infer": _infer(given),
     }
     checked = check_configuration(settings, "PyTorch Connectomics' configuration")

@@ -23,6 +23,7 @@ from axonloom.pytc.training_targets import training_regularisers, training_targe
 WITHOUT_EFFECT: dict[str, tuple[tuple[Any, ...], str]] = {
     "MODEL.PRE_MODEL": (("",), "give --checkpoint"),
     "DATASET.PAD_SIZE": (([0, 0, 0],), "patches lie inside the volume"),
+    "DATASET.VAL_PAD_SIZE": (([0, 0, 0],), "patches that are judged lie inside the volume"),
     "DATASET.ENSURE_MIN_SIZE": ((False,), "a patch that does not fit is said"),
     "DATASET.DISTRIBUTED": ((False,), "every process sees all volumes"),
     "DATASET.REJECT_SAMPLING.DIVERSITY": ((-1,), "patches are drawn again by train.least_labelled"),
@@ -43,7 +44,6 @@ REFUSED: dict[str, tuple[Any, ...]] = {
     "DATASET.LABEL_BINARY": (False,),
     "DATASET.LABEL_VAST": (False,),
     "DATASET.LABEL_MAG": (0,),
-    "DATASET.VAL_IMAGE_NAME": (None,),
 }
 
 
@@ -82,7 +82,11 @@ def plan_training(
     folder = Path(given["DATASET"]["OUTPUT_PATH"] or ".").absolute()
     work = folder / "work"
     notes = without_effect(given)
-    train = {**training_settings(given, notes), "volumes": _prepared(given, training_files(given), work / "images")}
+    train = {
+        **training_settings(given, notes),
+        "volumes": _prepared(given, training_files(given), work / "images"),
+        "validation": validation_settings(given, _prepared(given, validation_files(given), work / "images")),
+    }
     if checkpoint is not None:
         train["start_from"] = str(import_checkpoint(checkpoint, given, work / "imported").folder)
     settings = {"workspace": str(work), "train": train}
@@ -116,7 +120,6 @@ def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, A
         "least_valid": given["DATASET"]["VALID_RATIO"],
         "least_labelled": 0.0,
         "loaders": max(1, int(given["SYSTEM"]["NUM_CPUS"])),
-        "validation": {"fraction": 0.0},
         "keep_checkpoints": 1_000_000,  # all are kept there
         # There it is float16, which needs a GPU; this has the same range as float32.
         "precision": "bfloat16" if given["MODEL"]["MIXED_PRECESION"] else "float32",
@@ -160,6 +163,13 @@ def transformer_notes(given: PytcConfiguration) -> list[str]:
     return notes
 
 
+def validation_settings(given: PytcConfiguration, volumes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``train.validation``: these volumes every ``SOLVER.ITERATION_VAL`` iterations, and nothing of those that are trained on."""
+    if not volumes:
+        return {"fraction": 0.0}
+    return {"fraction": 0.0, "volumes": list(volumes), "every": int(given["SOLVER"]["ITERATION_VAL"])}
+
+
 def training_files(given: PytcConfiguration) -> list[dict[str, str]]:
     """``image``, ``labels`` and perhaps ``valid`` of each volume: paths as they are named.
 
@@ -168,17 +178,37 @@ def training_files(given: PytcConfiguration) -> list[dict[str, str]]:
     PytcError
         None are named, or not as many labels as images.
     """
+    found = _files(given, "")
+    if not found:
+        raise PytcError("DATASET.IMAGE_NAME is not set: name the images, as in DATASET.IMAGE_NAME train-input.tif")
+    return found
+
+
+def validation_files(given: PytcConfiguration) -> list[dict[str, str]]:
+    """The same of the volumes that are validated on; none where none are named.
+
+    Raises
+    ------
+    PytcError
+        Not as many labels as images.
+    """
+    return _files(given, "VAL_")
+
+
+def _files(given: PytcConfiguration, prefix: str) -> list[dict[str, str]]:
     dataset = given["DATASET"]
     columns = {
-        name: [_placed(each, dataset) for each in names(dataset[f"{name}_NAME"])]
+        name: [_placed(each, dataset) for each in names(dataset[f"{prefix}{name}_NAME"])]
         for name in ("IMAGE", "LABEL", "VALID_MASK")
     }
     images, labels, valid = columns["IMAGE"], columns["LABEL"], columns["VALID_MASK"]
-    if not images:
-        raise PytcError("DATASET.IMAGE_NAME is not set: name the images, as in DATASET.IMAGE_NAME train-input.tif")
+    if not images and not prefix:
+        return []
     for name, files in (("LABEL", labels), ("VALID_MASK", valid)):
         if len(files) != len(images) and not (name == "VALID_MASK" and not files):
-            raise PytcError(f"DATASET.{name}_NAME names {len(files)} files, DATASET.IMAGE_NAME {len(images)}: one each")
+            raise PytcError(
+                f"DATASET.{prefix}{name}_NAME names {len(files)} files, DATASET.{prefix}IMAGE_NAME {len(images)}: one each"
+            )
     found = [{"image": image, "labels": label} for image, label in zip(images, labels, strict=True)]
     for number, mask in enumerate(valid):
         found[number]["valid"] = mask

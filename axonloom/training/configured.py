@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
-from axonloom.config.training_volumes import TrainingVolumeSettings
+from axonloom.config.training_volumes import LabelledVolumeSettings, TrainingVolumeSettings
 from axonloom.geometry import Box
 from axonloom.stages.inputs import open_configured, open_image
 from axonloom.training.labelled_volume import LabelledVolume
@@ -31,8 +31,13 @@ def labelled_volumes(configuration: Configuration) -> list[TrainingVolumeSetting
     return [TrainingVolumeSettings(image=volumes.image, labels=volumes.labels, valid=train.valid), *train.volumes]
 
 
+def all_volumes(configuration: Configuration) -> list[LabelledVolumeSettings]:
+    """:func:`labelled_volumes`, and those that are validated on alone."""
+    return [*labelled_volumes(configuration), *configuration.train.validation.volumes]
+
+
 def open_labelled_volumes(configuration: Configuration) -> list[LabelledVolume]:
-    """:func:`labelled_volumes`, opened; no voxel is read.
+    """:func:`all_volumes`, opened; no voxel is read. Those that are validated on alone come last, and are held out whole.
 
     Raises
     ------
@@ -51,6 +56,10 @@ def open_labelled_volumes(configuration: Configuration) -> list[LabelledVolume]:
         )
         for given in labelled_volumes(configuration)
     ]
+    for given in configuration.train.validation.volumes:
+        image = open_image(given.image)
+        valid = open_configured(given.valid) if given.valid is not None else None
+        opened.append(LabelledVolume(image, open_configured(given.labels), held_out=image.box, valid=valid))
     for volume in opened:
         volume.require_fit()
     return opened

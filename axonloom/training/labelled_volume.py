@@ -29,7 +29,7 @@ class LabelledVolume:
     region : Box or None
         Use this part only.
     held_out : Box or None
-        Keep this part for validation; it may also lie outside ``region``.
+        Keep this part for validation; it may also lie outside ``region``. All of the volume: it is never trained on.
     valid : Volume or None
         Nonzero where the labels are right; None: everywhere.
     """
@@ -44,6 +44,11 @@ class LabelledVolume:
     @property
     def box(self) -> Box:
         return self.region or self.image.box
+
+    @property
+    def only_validates(self) -> bool:
+        """Whether nothing of it is left to train on."""
+        return self.held_out is not None and self.held_out.contains(self.box)
 
     @property
     def free(self) -> Box:

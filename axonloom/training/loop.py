@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from axonloom.config.train import TrainSettings
 from axonloom.geometry import Box
@@ -15,6 +17,7 @@ from axonloom.networks.checkpoint import PREFIX, Checkpoint
 from axonloom.networks.checkpoint_folder import BEST, LAST, linked, newest_good, point, prune
 from axonloom.representations.affinity import Affinity
 from axonloom.representations.targets import Targets
+from axonloom.training.errors import TrainingError
 from axonloom.training.example import Example
 from axonloom.training.labelled_volume import LabelledVolume, hold_out, is_isotropic, measured_normalisation
 from axonloom.training.loading import in_order
@@ -22,8 +25,9 @@ from axonloom.training.loss_log import NAME, LossLog
 from axonloom.training.network import chosen_network
 from axonloom.training.reproducible import available_cores, chosen_device, reproducible
 from axonloom.training.sampling import Sampler
+from axonloom.training.scoring import SegmentationScores
 from axonloom.training.session import Session
-from axonloom.training.tensorboard import FOLDER, TensorBoardLog
+from axonloom.training.tensorboard import FOLDER, TensorBoardLog, scalars_of
 from axonloom.training.tensorboard import wanted as tensorboard_wanted
 
 
@@ -39,11 +43,15 @@ class TrainingState:
         Of this iteration, and a running mean.
     validation_loss, best_validation_loss : float or None
         Of the last validation, and the lowest so far.
+    scores, best_scores : SegmentationScores or None
+        Of the last segmentation of what is held out, and the best so far; None without ``train.best_by`` voi or adapted_rand.
     learning_rate : float
     seconds : float
         Wall time of this stretch so far.
+    scoring_seconds : float
+        Of these, and of what followed this iteration, spent on segmenting and scoring.
     iterations_per_second, voxels_per_second : float
-        Over this stretch; voxels of patches.
+        Over this stretch, the time of scoring left out; voxels of patches.
     checkpoint : Path or None
         The folder, when this iteration wrote one.
     example : Example or None
@@ -65,6 +73,9 @@ class TrainingState:
     checkpoint: Path | None = None
     example: Example | None = None
     skipped: tuple[str, ...] = ()
+    scores: SegmentationScores | None = None
+    best_scores: SegmentationScores | None = None
+    scoring_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,11 @@ class TrainingResult:
     checkpoint : Checkpoint
         Of ``iteration``.
     best : Path
-        Folder of the checkpoint with the lowest validation loss; the last one where nothing is validated.
+        Folder of the checkpoint with the lowest validation loss, or the best scores; the last one where nothing is validated.
+    best_scores : SegmentationScores or None
+        The best so far, with ``train.best_by`` voi or adapted_rand.
+    seconds, scoring_seconds : float
+        Wall time of the stretch, and what of it segmenting and scoring took.
     """
 
     status: Literal["finished", "reached", "stopped"]
@@ -91,6 +106,9 @@ class TrainingResult:
     training_loss: float | None
     validation_loss: float | None
     skipped: tuple[str, ...] = ()
+    best_scores: SegmentationScores | None = None
+    seconds: float = 0.0
+    scoring_seconds: float = 0.0
 
 
 def train(
@@ -145,7 +163,8 @@ def make_sampler(
     settings: TrainSettings, volumes: Sequence[LabelledVolume], start: Checkpoint | None = None
 ) -> Sampler:
     """The samples that a training with these settings draws from these volumes, also for looking at them."""
-    isotropic = bool(volumes) and all(is_isotropic(volume.image.voxel_size) for volume in volumes)
+    shown = [volume for volume in volumes if not volume.only_validates]
+    isotropic = bool(shown) and all(is_isotropic(volume.image.voxel_size) for volume in shown)
     kind = (
         Targets(
             [each.model_dump(mode="json") for each in settings.targets],
@@ -175,8 +194,14 @@ def make_sampler(
             split.append(hold_out(volume, settings.validation.fraction, needed))
         else:
             split.append(volume)
+    for volume in split:
+        if volume.only_validates and shown and (volume.image.dtype == np.uint8) != (shown[0].image.dtype == np.uint8):
+            raise TrainingError(
+                f"{volume.image.uri}, to validate on, holds {volume.image.dtype}, and {shown[0].image.uri}, to train on, "
+                f"{shown[0].image.dtype}: their grey levels would mean different things; convert one of them"
+            )
     # A network that is trained further must see grey levels as before.
-    normalisation = start.normalisation if start is not None else measured_normalisation(split) if split else None
+    normalisation = start.normalisation if start is not None else measured_normalisation(shown) if shown else None
     return Sampler(
         split,
         kind,
@@ -208,6 +233,7 @@ class _Stretch:
         self.checkpoint = checkpoint
         self.skipped = skipped
         self.on_progress = on_progress
+        self.scoring_seconds = 0.0
         self.validates = any(volume.held_out is not None for volume in session.sampler.volumes)
         self.log = LossLog(folder / NAME, session.iteration)
         self.board = (
@@ -250,19 +276,32 @@ class _Stretch:
             training_loss=session.running_loss,
             validation_loss=session.validation_loss,
             skipped=self.skipped,
+            best_scores=session.best_scores,
+            seconds=time.perf_counter() - began,
+            scoring_seconds=self.scoring_seconds,
         )
 
     def _after(self, loss: float, first: int, seconds: float, *, last: bool) -> None:
         """Log, validate, save and report the iteration just done."""
         session, settings = self.session, self.settings
         rate = session.optimizer.param_groups[0]["lr"]
-        entry = {"iteration": session.iteration, "loss": loss, "learning_rate": rate, "seconds": round(seconds, 3)}
+        entry: dict[str, Any] = {
+            "iteration": session.iteration,
+            "loss": loss,
+            "learning_rate": rate,
+            "seconds": round(seconds, 3),
+        }
         is_best = False
+        training_seconds = seconds - self.scoring_seconds
         if self.validates and (
             session.iteration % settings.validation.every == 0 or session.iteration == settings.iterations
         ):
             entry["validation_loss"] = session.validate()
+            if session.is_to_be_scored:
+                entry["scores"] = self._scores()
             is_best = session.best_iteration == session.iteration
+        if self.scoring_seconds:
+            entry["scoring_seconds"] = round(self.scoring_seconds, 3)
         self.log.append(entry)
         saved = last or is_best or session.out_of_patience or session.iteration % settings.checkpoint_every == 0
         example = None
@@ -277,12 +316,13 @@ class _Stretch:
                     "loss, running mean": session.running_loss,
                     "validation loss": entry.get("validation_loss"),
                     "learning rate": rate,
+                    **scalars_of(entry.get("scores")),
                 },
             )
             if example is not None:
                 self.board.example(session.iteration, example)
                 self.board.flush()
-        speed = (session.iteration - first) / max(seconds, 1e-9)
+        speed = (session.iteration - first) / max(training_seconds, 1e-9)
         z, y, x = session.sampler.patch
         self.on_progress(
             TrainingState(
@@ -299,8 +339,17 @@ class _Stretch:
                 checkpoint=self.checkpoint.folder if saved and self.checkpoint is not None else None,
                 example=example,
                 skipped=self.skipped,
+                scores=session.scores,
+                best_scores=session.best_scores,
+                scoring_seconds=self.scoring_seconds,
             )
         )
+
+    def _scores(self) -> dict[str, Any]:
+        began = time.perf_counter()
+        scores = self.session.score()
+        self.scoring_seconds += time.perf_counter() - began
+        return scores.as_dict()
 
     def _save(self) -> None:
         self.log.sync()

@@ -126,8 +126,9 @@ class Sampler:
         places = [self._places(volume) for volume in self.volumes]
         share = np.array([v.weight * n for v, n in zip(self.volumes, places, strict=True)], dtype=np.float64)
         if share.sum() <= 0:
-            raise TrainingError("all volumes have weight 0: nothing would be drawn")
+            raise TrainingError("all volumes have weight 0, or are for validation alone: nothing would be drawn")
         self._share = np.cumsum(share / share.sum())
+        self._last = int(np.flatnonzero(share)[-1])  # the sum may be a rounding below 1
         self._readers = []
         for volume in self.volumes:
             files = (volume.image, volume.labels, *([volume.valid] if volume.valid is not None else []))
@@ -163,7 +164,7 @@ class Sampler:
         best: tuple[Crop, np.ndarray] | None = None
         most = -1.0
         for _ in range(DRAWS):
-            number = min(int(np.searchsorted(self._share, random.random(), side="right")), len(self.volumes) - 1)
+            number = min(int(np.searchsorted(self._share, random.random(), side="right")), self._last)
             volume = self.volumes[number]
             turn = random_turn(random, self.augment, is_isotropic(volume.image.voxel_size))
             warp = random_warp(random, self.augment, self.read_shape)
@@ -227,7 +228,7 @@ class Sampler:
                     raise TrainingError(
                         f"{image.uri} holds {image.box} (zyx voxels); the part {part} is empty or reaches outside"
                     )
-            if self._places(volume) == 0:
+            if self._places(volume) == 0 and not volume.only_validates:
                 fits = tuple(n - a - b for n, a, b in zip(volume.free.shape, self.low, self.high, strict=True))
                 raise TrainingError(
                     f"a patch of {self.patch} voxels (zyx), with the {self.low} and {self.high} voxels that its targets "
@@ -239,8 +240,9 @@ class Sampler:
                 raise TrainingError(
                     f"the part held out for validation, {volume.held_out}, is too thin to judge anything"
                 )
-            if not has_labels(labels, volume.free):
-                raise TrainingError(f"{labels.uri} has no labelled voxel in {volume.free}: all are 0")
+            judged = volume.box if volume.only_validates else volume.free
+            if not has_labels(labels, judged):
+                raise TrainingError(f"{labels.uri} has no labelled voxel in {judged}: all are 0")
 
     def _places(self, volume: LabelledVolume) -> int:
         """How many boxes of a sample's size the training part of a volume holds."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from axonloom.config.train import TrainSettings
@@ -21,6 +24,7 @@ from axonloom.training.network import chosen_network
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
 from axonloom.training.schedule import Plateau, learning_rate
+from axonloom.training.scoring import SegmentationScores, SegmentationScoring
 
 SMOOTHING = 0.98  # of the running loss, per iteration
 # Settings that may change between stretches: they decide how long and how fast, not what is learned at an iteration.
@@ -51,6 +55,8 @@ class Session:
         self.running_loss: float | None = None
         self.validation_loss: float | None = None
         self.best_loss: float | None = None
+        self.scores: SegmentationScores | None = None
+        self.best_scores: SegmentationScores | None = None
         self.best_iteration: int | None = None
         chosen = chosen_network(settings)
         self.architecture = chosen.architecture
@@ -81,6 +87,11 @@ class Session:
         self.scaler = torch.amp.GradScaler(device.type) if settings.precision == "float16" else None
         self.plateau = Plateau(settings.schedule.patience)
         self.average = WeightAverage(self.network, settings.average) if settings.average.kind != "none" else None
+        self.scoring = (
+            SegmentationScoring(settings, sampler, self.window, device, self.layout)
+            if settings.best_by != "loss"
+            else None
+        )
         self._validation: list[Sample] | None = None
         self._example: Sample | None = None
 
@@ -96,12 +107,19 @@ class Session:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether the last validations in a row were without a lower loss."""
+        """Whether the last validations (or scorings) in a row were without a better figure."""
         patience, best = self.settings.patience, self.best_iteration
         if patience is None or best is None:
             return False
-        every = self.settings.validation.every
+        every = self.settings.validation.every * (self.settings.scoring.every if self.scoring is not None else 1)
         return self.iteration // every - best // every >= patience
+
+    @property
+    def is_to_be_scored(self) -> bool:
+        """Whether the validation after this iteration is one that scores the segmentation too."""
+        number = self.iteration // self.settings.validation.every
+        at_end = self.iteration == self.settings.iterations
+        return self.scoring is not None and (at_end or number % self.settings.scoring.every == 0)
 
     def step(self, samples: Sequence[Sample]) -> float:
         """One iteration; returns its loss.
@@ -164,8 +182,19 @@ class Session:
             losses = [float(self._judged([sample], network)[1]) for sample in self._validation]
         self.validation_loss = sum(losses) / len(losses)
         if self.best_loss is None or self.validation_loss < self.best_loss:
-            self.best_loss, self.best_iteration = self.validation_loss, self.iteration
+            self.best_loss = self.validation_loss
+            if self.scoring is None:
+                self.best_iteration = self.iteration
         return self.validation_loss
+
+    def score(self) -> SegmentationScores:
+        """Segment and score what is held out, with the network as inference will use it; ``best_by`` is not loss."""
+        assert self.scoring is not None
+        self.scores = self.scoring.scores(self.judged_network, self.iteration)
+        by = self.scoring.by
+        if self.best_scores is None or self.scores.figure(by) < self.best_scores.figure(by):
+            self.best_scores, self.best_iteration = self.scores, self.iteration
+        return self.scores
 
     def example(self) -> Example:
         """The middle of a held-out sample, where something is held out, with what the network says of it now."""
@@ -197,6 +226,7 @@ class Session:
             validation_loss=self.validation_loss,
             settings=self.settings.model_dump(mode="json"),
             image_dtype=str(self.sampler.volumes[0].image.dtype),
+            scores=self.scores.as_dict() if self.scores is not None else None,
         )
         state = {
             "iteration": self.iteration,
@@ -206,6 +236,8 @@ class Session:
             "validation_loss": self.validation_loss,
             "best_loss": self.best_loss,
             "best_iteration": self.best_iteration,
+            "scores": asdict(self.scores) if self.scores is not None else None,
+            "best_scores": asdict(self.best_scores) if self.best_scores is not None else None,
             "plateau": self.plateau.state(),
             "data": self._data(),
             **({"scaler": self.scaler.state_dict()} if self.scaler is not None else {}),
@@ -240,6 +272,10 @@ class Session:
         self.validation_loss = state["validation_loss"]
         self.best_loss = state["best_loss"]
         self.best_iteration = state["best_iteration"]
+        self.scores, self.best_scores = (
+            SegmentationScores(**state[name]) if state.get(name) is not None else None
+            for name in ("scores", "best_scores")
+        )
 
     def _data(self) -> str:
         """What the samples come from, for telling other data from the same."""
@@ -252,7 +288,7 @@ class Session:
                 f"{checkpoint.folder} was made by an older axonloom, which trained in another way: train in another workspace, "
                 "with train.start_from to go on from its weights"
             )
-        before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
+        before, now = _completed(checkpoint.description.settings), self.settings.model_dump(mode="json")
         changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
         if changed:
             raise TrainingError(
@@ -291,3 +327,11 @@ class Session:
             f"the loss or its gradient is not a finite number at iteration {self.iteration} (loss {loss}): {named}; look "
             "for broken voxels there, or lower learning_rate; the last checkpoint is as it was"
         )
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Stored settings with what a later axonloom has added: its defaults change nothing of what is trained."""
+    try:
+        return TrainSettings.model_validate(settings).model_dump(mode="json")
+    except ValidationError:
+        return settings

@@ -6,6 +6,7 @@ says from which step on the new one counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,19 @@ def wanted(given: bool | None) -> bool:
             "train.tensorboard needs the package tensorboard, which is not installed: pip install 'axonloom[tensorboard]'"
         )
     return there if given is None else given
+
+
+def scalars_of(scores: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """The numbers of a scored segmentation by the names that they are shown under; none where there is none."""
+    if scores is None:
+        return {}
+    return {
+        "validation VOI": scores["voi"],
+        "validation VOI, split": scores["voi_split"],
+        "validation VOI, merge": scores["voi_merge"],
+        "validation adapted Rand error": scores["adapted_rand_error"],
+        "validation threshold": float(scores["threshold"]),
+    }
 
 
 class TensorBoardLog:

@@ -16,6 +16,7 @@ from axonloom.pytc.configuration import PytcConfiguration
 from axonloom.pytc.training import PytcTraining, plan_training
 from axonloom.training.configured import open_labelled_volumes
 from axonloom.training.loop import train
+from axonloom.training.loss_log import read_log
 from tests.flows.test_failures import axonloom, finished
 from tests.training.cells import cells
 
@@ -80,12 +81,41 @@ def test_its_configurations_train(shared, data, tmp_path, name, channels):
         ("UNet", ["SOLVER.NAME", "Lion"], "SOLVER.NAME is 'Lion'"),
         ("UNet", ["SOLVER.LR_SCHEDULER_NAME", "Cyclic"], "LR_SCHEDULER_NAME is 'Cyclic'"),
         ("UNet", ["DATASET.IMAGE_NAME", "gone.tif"], "gone.tif"),
+        ("UNet", ["DATASET.VAL_IMAGE_NAME", "em.tif"], "VAL_LABEL_NAME names 0 files, DATASET.VAL_IMAGE_NAME 1"),
+        ("UNet", ["DATASET.VAL_LABEL_NAME", "ids.tif"], "VAL_LABEL_NAME names 1 files, DATASET.VAL_IMAGE_NAME 0"),
         ("UNet", ["MODEL.OUTPUT_SIZE", "[9, 9, 9]"], "keep the size"),
     ],
 )
 def test_what_is_not_done_is_refused_by_name(shared, data, tmp_path, name, words, message):
     with pytest.raises(BadInputError, match=message):
         planned(shared, data, tmp_path, name, *words)
+
+
+VALIDATION = [
+    "DATASET.VAL_IMAGE_NAME", "em.tif@em.tif", "DATASET.VAL_LABEL_NAME", "ids.tif@ids.tif",
+    "DATASET.VAL_VALID_MASK_NAME", "ids.tif@ids.tif", "DATASET.VAL_PAD_SIZE", "[2, 8, 8]", "SOLVER.ITERATION_VAL", "1",
+]  # fmt: skip
+
+
+def test_its_validation_volumes_are_validated_on_and_choose_the_best(shared, data, tmp_path):
+    found = planned(shared, data, tmp_path, "UNet", *VALIDATION)
+    validation = found.configuration.train.validation
+    assert (validation.every, validation.fraction, len(validation.volumes)) == (1, 0, 2)
+    assert validation.volumes[1].valid is not None
+    assert any(note.startswith("DATASET.VAL_PAD_SIZE [2, 8, 8] has no effect") for note in found.notes)
+    volumes = open_labelled_volumes(found.configuration)
+    assert [volume.only_validates for volume in volumes] == [False, True, True]
+    settings = found.configuration.train.model_copy(update={"best_by": "voi"})
+    result = train(settings, volumes, tmp_path / "run")
+    entries = read_log(tmp_path / "run" / "loss.jsonl")
+    assert [np.isfinite(entry["validation_loss"]) for entry in entries] == [True, True]
+    assert result.best_scores is not None
+    assert result.best_scores.voi == min(entry["scores"]["voi"] for entry in entries)
+
+
+def test_its_validation_volumes_are_zoomed_too(shared, data, tmp_path):
+    found = planned(shared, data, tmp_path, "UNet", *VALIDATION, "DATASET.DATA_SCALE", "[1.0, 0.5, 0.5]")
+    assert {volume.image.shape for volume in open_labelled_volumes(found.configuration)} == {(20, 35, 36)}
 
 
 def test_what_has_no_effect_is_said(shared, data, tmp_path):

@@ -95,6 +95,7 @@ def test_two_volumes_one_of_them_valid_in_part_are_trained_on(tmp_path):
 
 
 def project(folder: Path, **train_settings: object) -> Path:
+    folder.mkdir(exist_ok=True)
     for name in ("a", "b"):
         image, labels = cells((24, 30, 32), ord(name), size=8)
         for what, array in (("em", image), ("ids", labels)):
@@ -123,3 +124,34 @@ def test_from_a_configuration(tmp_path):
     assert [Path(v.image.uri).name for v in found] == ["b-em.zarr", "a-em.zarr", "b-em.zarr"]
     with pytest.raises(ConfigurationError, match=r"volumes\.image is not set.*or set train\.volumes"):
         open_labelled_volumes(load_configuration(None))
+
+
+def test_volumes_to_validate_on_from_a_configuration(tmp_path):
+    one = {"image": {"path": "a-em.zarr"}, "labels": {"path": "a-ids.zarr"}}
+    other = {"image": {"path": "b-em.zarr"}, "labels": {"path": "b-ids.zarr"}, "valid": {"path": "a-ids.zarr"}}
+    path = project(tmp_path, volumes=[one], validation={"volumes": [other]})
+    configuration = load_configuration(path)
+    assert configuration.train.validation.fraction == 0
+    found = open_labelled_volumes(configuration)
+    assert [(Path(v.image.uri).name, v.only_validates) for v in found] == [("a-em.zarr", False), ("b-em.zarr", True)]
+    assert found[1].valid is not None
+    # Both: a part of what is trained on, too.
+    both = load_configuration(path, ["train.validation.fraction=0.2"])
+    assert both.train.validation.fraction == 0.2
+    again = type(both).model_validate(both.model_dump(mode="json"))
+    assert again == both
+    with pytest.raises(ConfigurationError, match=r"train\.validation\.volumes\.0\.weight"):
+        load_configuration(project(tmp_path / "c", volumes=[one], validation={"volumes": [{**other, "weight": 2}]}))
+
+
+def test_patience_may_count_on_what_volumes_hold_out(tmp_path):
+    box = {"start": [0, 0, 0], "stop": [12, 30, 32]}
+    one = {"image": {"path": "a-em.zarr"}, "labels": {"path": "a-ids.zarr"}, "held_out": box}
+    for held_out in (
+        {"volumes": [one]},
+        {"validation": {"volumes": [{k: one[k] for k in ("image", "labels")}]}},
+        {"validation": {"region": box, "fraction": 0}},
+    ):
+        assert settings(**{"validation": {"fraction": 0}, **held_out, "patience": 3, "best_by": "voi"}).patience == 3
+    with pytest.raises(ValueError, match="holds nothing out"):
+        settings(validation={"fraction": 0}, best_by="adapted_rand")
