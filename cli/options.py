@@ -35,7 +35,8 @@ FromCheckpoint = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="PATH",
-        help="The network: a checkpoint folder; with --pytc-config a .pth.tar. Training begins with its weights.",
+        help="The network: a checkpoint folder, or model:NAME of a registered model; with --pytc-config a .pth.tar. Training begins with "
+        "its weights.",
         show_default=False,
     ),
 ]

@@ -208,6 +208,7 @@ class Session:
             "best_iteration": self.best_iteration,
             "plateau": self.plateau.state(),
             "data": self._data(),
+            "sources": [volume.source() for volume in self.sampler.volumes],
             **({"scaler": self.scaler.state_dict()} if self.scaler is not None else {}),
         }
         if self.average is not None:
