@@ -18,6 +18,7 @@ from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError
 from axonloom.geometry import Zyx
 from axonloom.lazy import lazy
+from axonloom.models.named import checkpoint_folder
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.agglomerate import AgglomerateStage
 from axonloom.stages.apply import ApplyStage
@@ -66,7 +67,8 @@ class Chain:
     @property
     def checkpoint(self) -> Path:
         """The network that infers: as configured, else the best that training left in the workspace."""
-        return self.configuration.infer.checkpoint or self.workspace / "checkpoints" / "best"
+        given = self.configuration.infer.checkpoint
+        return checkpoint_folder(given) if given is not None else self.workspace / "checkpoints" / "best"
 
     @property
     def infers(self) -> bool:

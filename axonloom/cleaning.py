@@ -17,6 +17,7 @@ from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from axonloom.lease import holding
 from axonloom.measured import DELETED, stage_folders
+from axonloom.models.named import named
 from axonloom.stage import StageError, StagePlan, lease_of
 from axonloom.stage_status import running_blocks
 from axonloom.stages.registry import STAGES
@@ -206,5 +207,5 @@ def _named(configuration: Configuration) -> Iterator[Path]:
             location = placed(str(source), configuration.workspace).rpartition("://")[2].partition("?")[0]
             yield Path(location).resolve()
     for checkpoint in (configuration.infer.checkpoint, configuration.train.start_from):
-        if checkpoint is not None:
+        if checkpoint is not None and named(checkpoint) is None:
             yield Path(checkpoint).resolve()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from axonloom.config.configuration import Configuration
+from axonloom.models.named import checkpoint_folder
 from axonloom.stage import StagePlan
 from axonloom.stages.downsample import DownsampleStage
 from axonloom.stages.join_files import JoinFilesStage
@@ -25,8 +25,8 @@ def _predict(configuration: Configuration) -> tuple[StagePlan, ...]:
     from axonloom.stages.predict import PredictStage
 
     infer = configuration.infer
-    checkpoint = infer.checkpoint or configuration.workspace / "checkpoints" / "best"
-    return (PredictStage.planned(configuration.predict, infer, Path(checkpoint), configuration.workspace),)
+    checkpoint = checkpoint_folder(infer.checkpoint or configuration.workspace / "checkpoints" / "best")
+    return (PredictStage.planned(configuration.predict, infer, checkpoint, configuration.workspace),)
 
 
 def _join(configuration: Configuration) -> tuple[StagePlan, ...]:

@@ -10,7 +10,7 @@ import typer
 from axonloom.chain import Chain
 from axonloom.config.load import ConfigurationError
 from cli.jobs import run_job
-from cli.options import On, Overrides, with_place
+from cli.options import FromCheckpoint, On, Overrides, PytcBase, PytcConfig, with_place
 from cli.running import configuration_of, console, sentences
 
 
@@ -26,15 +26,9 @@ def infer(
     ] = None,
     overrides: Overrides = None,
     on: On = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="A checkpoint folder; with --pytc-config a .pth.tar.")
-    ] = None,
-    pytc_base: Annotated[
-        Path | None, typer.Option("--pytc-base", metavar="FILE", help="PyTorch Connectomics v1's base configuration.")
-    ] = None,
-    pytc_config: Annotated[
-        Path | None, typer.Option("--pytc-config", metavar="FILE", help="PyTorch Connectomics v1's configuration.")
-    ] = None,
+    checkpoint: FromCheckpoint = None,
+    pytc_base: PytcBase = None,
+    pytc_config: PytcConfig = None,
     pytc_compat: Annotated[
         bool, typer.Option("--pytc-compat", help="Give its own numbers, mistakes included, to repeat old results.")
     ] = False,

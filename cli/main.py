@@ -19,6 +19,7 @@ from cli.evaluating import evaluate
 from cli.inferring import infer
 from cli.informing import info
 from cli.jobs import add_jobs
+from cli.models import models_app
 from cli.planning import plan
 from cli.reporting import status
 from cli.running import require_terminal_encoding
@@ -65,6 +66,7 @@ app.command()(submit)
 app.command()(runs)
 app.add_typer(compute_app, name="compute")
 app.add_typer(config_app, name="config")
+app.add_typer(models_app, name="models")
 app.add_typer(tools_app, name="tools")
 
 

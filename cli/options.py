@@ -30,6 +30,26 @@ On = Annotated[
         show_default=False,
     ),
 ]
+FromCheckpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="PATH",
+        help="The network: a checkpoint folder, or model:NAME of a registered model; with --pytc-config a .pth.tar. Training begins with "
+        "its weights.",
+        show_default=False,
+    ),
+]
+PytcBase = Annotated[
+    Path | None,
+    typer.Option(
+        "--pytc-base", metavar="FILE", help="PyTorch Connectomics v1's base configuration.", show_default=False
+    ),
+]
+PytcConfig = Annotated[
+    Path | None,
+    typer.Option("--pytc-config", metavar="FILE", help="PyTorch Connectomics v1's configuration.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

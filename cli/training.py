@@ -9,7 +9,7 @@ import typer
 
 from axonloom.config.load import ConfigurationError
 from cli.jobs import run_job
-from cli.options import On, Overrides, with_place
+from cli.options import FromCheckpoint, On, Overrides, PytcBase, PytcConfig, with_place
 from cli.running import configuration_of, console, sentences
 
 
@@ -25,18 +25,9 @@ def train(
     ] = None,
     overrides: Overrides = None,
     on: On = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH", help="Begin with its weights: a checkpoint folder; with --pytc-config a .pth.tar."
-        ),
-    ] = None,
-    pytc_base: Annotated[
-        Path | None, typer.Option("--pytc-base", metavar="FILE", help="PyTorch Connectomics v1's base configuration.")
-    ] = None,
-    pytc_config: Annotated[
-        Path | None, typer.Option("--pytc-config", metavar="FILE", help="PyTorch Connectomics v1's configuration.")
-    ] = None,
+    checkpoint: FromCheckpoint = None,
+    pytc_base: PytcBase = None,
+    pytc_config: PytcConfig = None,
 ) -> None:
     """Images and labels to a network. A stopped run goes on from its last checkpoint.
 

@@ -18,7 +18,8 @@ class InferSettings(Settings):
 
     checkpoint: Path | None = Field(
         default=None,
-        description="Checkpoint folder, or a TorchScript file (.pt) or exported program (.pt2), for which infer.model says the rest. "
+        description="Checkpoint folder, model:NAME of a registered model, or a TorchScript file (.pt) or exported program (.pt2), for "
+        "which infer.model says the rest. "
         "Default: the best one that training left in the workspace.",
     )
     model: ModelSettings | None = Field(

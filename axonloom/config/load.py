@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from axonloom.bad_input import BadInputError
 from axonloom.config.configuration import Configuration
 from axonloom.config.yaml_1_2 import parse_yaml
+from axonloom.models.named import as_named
 from axonloom.workspace import PLACE
 
 #: Keys whose values are paths: those in a file are relative to it, those typed on a command line to the current folder.
@@ -41,6 +42,9 @@ PATH_KEYS = (
     "join.source",
     "join.target",
 )
+
+#: Those of them that may also name a registered model.
+CHECKPOINT_KEYS = ("infer.checkpoint", "train.start_from")
 
 
 class ConfigurationError(BadInputError):
@@ -218,7 +222,8 @@ def _make_absolute(content: dict[str, Any], folder: Path) -> None:
         *sections, name = key.split(".")
         for part in _parts(content, sections):
             if isinstance(part.get(name), str):
-                part[name] = absolute_uri(part[name], folder)
+                model = as_named(part[name], folder) if key in CHECKPOINT_KEYS else None
+                part[name] = model or absolute_uri(part[name], folder)
 
 
 def _parts(content: Any, sections: Sequence[str]) -> Iterator[dict[str, Any]]:

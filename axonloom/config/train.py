@@ -156,7 +156,8 @@ class TrainSettings(Settings):
     keep_checkpoints: int = Field(default=3, ge=1, description="Newest checkpoints kept, beside the best one.")
     start_from: str | None = Field(
         default=None,
-        description="Folder of a checkpoint whose weights the training begins with (fine-tuning); None begins anew.",
+        description="Folder of a checkpoint, or model:NAME of a registered model, whose weights the training begins with (fine-tuning); "
+        "None begins anew.",
     )
     seed: int = Field(
         default=0, ge=0, description="Fixes the first weights and every sample; the same seed gives the same network."

@@ -261,6 +261,23 @@ def write_checkpoint(
     return Checkpoint(final.resolve(), description, about["weights_sha256"], about["training_sha256"])
 
 
+def copy_weights(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the checkpoint into ``folder``, without the state for training on; the weights byte for byte, nothing synced.
+
+    What it says of the software that wrote it stays.
+
+    Raises
+    ------
+    CheckpointError
+        It was damaged since it was opened.
+    """
+    about = _read_description(checkpoint.folder)
+    about["training_sha256"] = None
+    about["description_sha256"] = _sha256(_canonical(about))
+    (folder / WEIGHTS).write_bytes(checkpoint._verified(WEIGHTS, checkpoint.weights_sha256))
+    (folder / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n")
+
+
 def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     try:

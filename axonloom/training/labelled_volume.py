@@ -98,6 +98,18 @@ class LabelledVolume:
             **({"valid": self.valid.identity()} if self.valid is not None else {}),
         }
 
+    def source(self) -> dict[str, Any]:
+        """Where it lies and which part of it is used, for people; as plain JSON."""
+        return {
+            "image": self.image.uri,
+            "labels": self.labels.uri,
+            "shape": list(self.image.shape),
+            **({"valid": self.valid.uri} if self.valid is not None else {}),
+            **({"region": str(self.region)} if self.region is not None else {}),
+            **({"held_out": str(self.held_out)} if self.held_out is not None else {}),
+            **({"weight": self.weight} if self.weight != 1 else {}),
+        }
+
 
 def hold_out(volume: LabelledVolume, fraction: float, patch: Zyx) -> LabelledVolume:
     """The volume with the high end of its longest axis kept for validation.

@@ -13,6 +13,7 @@ import numpy as np
 
 from axonloom.config.train import TrainSettings
 from axonloom.geometry import Box
+from axonloom.models.named import checkpoint_folder
 from axonloom.networks.checkpoint import PREFIX, Checkpoint
 from axonloom.networks.checkpoint_folder import BEST, LAST, linked, newest_good, point, prune
 from axonloom.representations.affinity import Affinity
@@ -145,13 +146,15 @@ def train(
         The data or settings do not go together, or the loss is not finite.
     CheckpointError
         ``settings.start_from`` is no whole checkpoint.
+    ModelError
+        It names a model that is not registered.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     goal = settings.iterations if until is None else min(until, settings.iterations)
     device = chosen_device(settings.device)
     with reproducible(settings.threads or available_cores(), device):
-        start = Checkpoint.open(settings.start_from) if settings.start_from is not None else None
+        start = Checkpoint.open(checkpoint_folder(settings.start_from)) if settings.start_from is not None else None
         session = Session(settings, make_sampler(settings, volumes, start), device, start)
         found = newest_good(folder)
         if found.checkpoint is not None:

@@ -203,7 +203,7 @@ class Session:
             self._example = self.sampler.validation_sample(0) if held_out else self.sampler.sample(0)
         sample = self._example
         with torch.no_grad():
-            logits, _ = self._judged([sample], self.judged_network.eval())
+            logits = self._logits([sample], self.judged_network.eval())
         kind, middle = self.sampler.representation, sample.image.shape[1] // 2
         prediction = kind.activation(logits)[0, :, middle].float().cpu().numpy()
         return Example(sample.image[0, middle], sample.target[:, middle], prediction, kind.channels)
@@ -240,6 +240,7 @@ class Session:
             "best_scores": asdict(self.best_scores) if self.best_scores is not None else None,
             "plateau": self.plateau.state(),
             "data": self._data(),
+            "sources": [volume.source() for volume in self.sampler.volumes],
             **({"scaler": self.scaler.state_dict()} if self.scaler is not None else {}),
         }
         if self.average is not None:
@@ -302,16 +303,21 @@ class Session:
             )
 
     def _judged(self, samples: Sequence[Sample], network: nn.Module) -> tuple[Tensor, Tensor]:
-        image, target, weight = (
-            torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
-            for name in ("image", "target", "weight")
-        )
+        """What the network says of the samples, and its loss."""
+        logits = self._logits(samples, network)
+        target, weight = (self._stacked(samples, name) for name in ("target", "weight"))
+        return logits, self.sampler.representation.loss(logits, target, weight)
+
+    def _logits(self, samples: Sequence[Sample], network: nn.Module) -> Tensor:
+        image = self._stacked(samples, "image").contiguous(memory_format=self.layout)
         precision = self.settings.precision
         kind = torch.bfloat16 if precision == "bfloat16" else torch.float16
         with torch.autocast(self.device.type, dtype=kind, enabled=precision != "float32"):
-            logits = network(image.contiguous(memory_format=self.layout))
-        logits = logits.float()
-        return logits, self.sampler.representation.loss(logits, target, weight)
+            logits = network(image)
+        return logits.float()
+
+    def _stacked(self, samples: Sequence[Sample], name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples])).to(self.device)
 
     def _blame(self, samples: Sequence[Sample], logits: Sequence[Tensor], loss: float) -> str:
         """Which sample made the loss useless, if one can be told from the others."""
