@@ -200,6 +200,9 @@ def _named(configuration: Configuration) -> Iterator[Path]:
         configuration.predict.source,
         configuration.join.source,
         configuration.downsample.layer,
+        configuration.to_precomputed.source,
+        configuration.convert.source,
+        configuration.resize.source,
     )
     for source in tools:
         if source is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from axonloom.config.configuration import Configuration
 from axonloom.stage import StagePlan
+from axonloom.stages.convert import ConvertStage
 from axonloom.stages.downsample import DownsampleStage
 from axonloom.stages.join_files import JoinFilesStage
 from axonloom.stages.split import SplitStage
@@ -33,12 +34,30 @@ def _join(configuration: Configuration) -> tuple[StagePlan, ...]:
     return (JoinFilesStage.planned(configuration.join, configuration.blocks.shape, configuration.workspace),)
 
 
+def _to_precomputed(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return (ConvertStage.planned(configuration.to_precomputed, configuration.blocks.shape, configuration.workspace),)
+
+
+def _convert(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return (ConvertStage.planned(configuration.convert, configuration.blocks.shape, configuration.workspace),)
+
+
+def _resize(configuration: Configuration) -> tuple[StagePlan, ...]:
+    # Only here: scipy's filters take a while to import.
+    from axonloom.stages.resize import ResizeStage
+
+    return (ResizeStage.planned(configuration.resize, configuration.blocks.shape, configuration.workspace),)
+
+
 #: Name -> its stages, in order.
 TOOLS: dict[str, Callable[[Configuration], tuple[StagePlan, ...]]] = {
     "downsample": _downsample,
     "split": _split,
     "predict": _predict,
     "join": _join,
+    "to_precomputed": _to_precomputed,
+    "convert": _convert,
+    "resize": _resize,
 }
 
 

@@ -26,6 +26,8 @@ JOB_OF_STAGE = {
     "split": "tools split",
     "predict": "tools predict",
     "assemble": "tools join",
+    "convert": "tools convert",
+    "resize": "tools resize",
 }
 
 

@@ -37,6 +37,12 @@ PATH_KEYS = (
     "predict.target",
     "join.source",
     "join.target",
+    "to_precomputed.source",
+    "to_precomputed.target",
+    "convert.source",
+    "convert.target",
+    "resize.source",
+    "resize.target",
 )
 
 

@@ -27,6 +27,8 @@ STAGES: dict[str, str] = {
     "split": "axonloom.stages.split:SplitStage",
     "predict": "axonloom.stages.predict:PredictStage",
     "assemble": "axonloom.stages.join_files:JoinFilesStage",
+    "convert": "axonloom.stages.convert:ConvertStage",
+    "resize": "axonloom.stages.resize:ResizeStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 

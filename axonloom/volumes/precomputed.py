@@ -22,7 +22,7 @@ import tensorstore as ts
 from axonloom.durable import write_json
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes.identity import content_hash, folder_identity
-from axonloom.volumes.new_volume import CHUNK, NewVolume
+from axonloom.volumes.new_volume import CHUNK, LayerLayout, NewVolume
 from axonloom.volumes.precomputed_info import (
     SCHEME,
     added_scale,
@@ -208,6 +208,7 @@ def create_precomputed(uri: str, new: NewVolume) -> PrecomputedVolume:
         new.chunk or (CHUNK, CHUNK, CHUNK),
         record.voxel_size or (1.0, 1.0, 1.0),
         record.offset,
+        new.layout or LayerLayout(),
     )
     _make_room(uri, location, new.overwrite)
     layer: Any = cloud_volume(location, 0, info)
