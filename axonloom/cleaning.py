@@ -203,6 +203,8 @@ def _named(configuration: Configuration) -> Iterator[Path]:
         configuration.to_precomputed.source,
         configuration.convert.source,
         configuration.resize.source,
+        configuration.apply_mask.source,
+        configuration.apply_mask.mask,
     )
     for source in tools:
         if source is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from axonloom.config.configuration import Configuration
 from axonloom.stage import StagePlan
+from axonloom.stages.apply_mask import ApplyMaskStage
 from axonloom.stages.convert import ConvertStage
 from axonloom.stages.downsample import DownsampleStage
 from axonloom.stages.join_files import JoinFilesStage
@@ -49,6 +50,10 @@ def _resize(configuration: Configuration) -> tuple[StagePlan, ...]:
     return (ResizeStage.planned(configuration.resize, configuration.blocks.shape, configuration.workspace),)
 
 
+def _apply_mask(configuration: Configuration) -> tuple[StagePlan, ...]:
+    return ApplyMaskStage.planned(configuration.apply_mask, configuration.blocks.shape, configuration.workspace)
+
+
 #: Name -> its stages, in order.
 TOOLS: dict[str, Callable[[Configuration], tuple[StagePlan, ...]]] = {
     "downsample": _downsample,
@@ -58,6 +63,7 @@ TOOLS: dict[str, Callable[[Configuration], tuple[StagePlan, ...]]] = {
     "to_precomputed": _to_precomputed,
     "convert": _convert,
     "resize": _resize,
+    "apply_mask": _apply_mask,
 }
 
 

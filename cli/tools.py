@@ -140,3 +140,19 @@ def resize(
     --set resize.voxel_size=[40,16,16] or --set resize.shape=[50,512,512]; --set resize.kind=labels, --set resize.order=3.
     """
     _run("resize", {"source": source, "target": target}, config, overrides, on)
+
+
+@tools_app.command("apply-mask")
+def apply_mask(
+    source: Annotated[str, typer.Argument(help="The volume: precomputed://…, stack.tif, file.h5:dataset, array.zarr.")],
+    mask: Annotated[str, typer.Argument(help="Nonzero where voxels are kept; of the same or another voxel size.")],
+    target: Annotated[str, typer.Argument(help="The new volume: precomputed://FOLDER, NAME.tif, NAME.h5, NAME.zarr.")],
+    config: Config = None,
+    overrides: Overrides = None,
+    on: On = None,
+) -> None:
+    """Copy a volume, blank where a mask is 0; a precomputed layer with all its scales, chunks and encodings.
+
+    --set apply_mask.outside=255, --set apply_mask.mask_voxel_size=[32,32,32].
+    """
+    _run("apply_mask", {"source": source, "mask": mask, "target": target}, config, overrides, on)

@@ -28,6 +28,7 @@ JOB_OF_STAGE = {
     "assemble": "tools join",
     "convert": "tools convert",
     "resize": "tools resize",
+    "apply_mask": "tools apply-mask",
 }
 
 

@@ -14,6 +14,7 @@ from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.evaluate import EvaluateSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.config.infer import InferSettings
+from axonloom.config.masking import ApplyMaskSettings
 from axonloom.config.merge import MergeSettings
 from axonloom.config.resizing import ResizeSettings
 from axonloom.config.segment import SegmentSettings
@@ -52,6 +53,9 @@ class Configuration(Settings):
     )
     resize: ResizeSettings = Field(
         default=ResizeSettings(), description="A tool: a volume to another voxel size or shape."
+    )
+    apply_mask: ApplyMaskSettings = Field(
+        default=ApplyMaskSettings(), description="A tool: a volume without what lies outside a mask."
     )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
     failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")

@@ -43,6 +43,9 @@ PATH_KEYS = (
     "convert.target",
     "resize.source",
     "resize.target",
+    "apply_mask.source",
+    "apply_mask.mask",
+    "apply_mask.target",
 )
 
 

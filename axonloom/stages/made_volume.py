@@ -44,7 +44,12 @@ class MadeVolumeStage(ToolStage):
 
     @abstractmethod
     def create(self, uri: str) -> None:
-        """Create the volume, empty, for blocks to write into, with this stage's fingerprint as an attribute."""
+        """Create the volume, empty, for blocks to write into, with this stage's mark as its fingerprint."""
+
+    @property
+    def mark(self) -> str:
+        """What the volume says it was made by; stages that make one volume together have one mark."""
+        return self.plan.fingerprint
 
     @property
     def target(self) -> str:
@@ -66,7 +71,7 @@ class MadeVolumeStage(ToolStage):
         """What blocks write into until all are done: in the workspace, or hidden beside the target."""
         if self.is_exported:
             return self.plan.folder / "joined.zarr"
-        return self.place.with_name(f".{self.plan.fingerprint[:16]}.{self.place.name}")
+        return self.place.with_name(f".{self.mark[:16]}.{self.place.name}")
 
     @property
     def output(self) -> Volume:
@@ -85,7 +90,7 @@ class MadeVolumeStage(ToolStage):
     def is_finished(self) -> bool:
         """Whether the target is there, as it was made here."""
         if not self.is_exported:
-            return made_from(self.target) == self.plan.fingerprint
+            return made_from(self.target) == self.mark
         note = self._exported()
         return note is not None and self.place.exists() and note.get("file") == file_identity(self.place)
 

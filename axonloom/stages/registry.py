@@ -29,6 +29,7 @@ STAGES: dict[str, str] = {
     "assemble": "axonloom.stages.join_files:JoinFilesStage",
     "convert": "axonloom.stages.convert:ConvertStage",
     "resize": "axonloom.stages.resize:ResizeStage",
+    "apply_mask": "axonloom.stages.apply_mask:ApplyMaskStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 
