@@ -203,6 +203,7 @@ def _named(configuration: Configuration) -> Iterator[Path]:
         configuration.to_precomputed.source,
         configuration.convert.source,
         configuration.resize.source,
+        configuration.make_mask.source,
         configuration.apply_mask.source,
         configuration.apply_mask.mask,
     )

@@ -156,3 +156,18 @@ def apply_mask(
     --set apply_mask.outside=255, --set apply_mask.mask_voxel_size=[32,32,32].
     """
     _run("apply_mask", {"source": source, "mask": mask, "target": target}, config, overrides, on)
+
+
+@tools_app.command("make-mask")
+def make_mask(
+    source: Annotated[str, typer.Argument(help="Affinities, or any volume of grey levels, with or without channels.")],
+    target: Annotated[str, typer.Argument(help="The new volume: NAME.zarr, NAME.h5, NAME.tif, precomputed://FOLDER.")],
+    config: Config = None,
+    overrides: Overrides = None,
+    on: On = None,
+) -> None:
+    """A mask of where affinities are high: 1 there, 0 elsewhere.
+
+    --set make_mask.threshold=0.3, --set make_mask.smoothing=[1,4,4], --set make_mask.min_size=10000, --set make_mask.holes=10000.
+    """
+    _run("make_mask", {"source": source, "target": target}, config, overrides, on)

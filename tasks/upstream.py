@@ -29,6 +29,7 @@ JOB_OF_STAGE = {
     "convert": "tools convert",
     "resize": "tools resize",
     "apply_mask": "tools apply-mask",
+    **dict.fromkeys(("foreground", "pieces", "touches", "small", "sieve"), "tools make-mask"),
 }
 
 

@@ -14,7 +14,7 @@ from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.evaluate import EvaluateSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.config.infer import InferSettings
-from axonloom.config.masking import ApplyMaskSettings
+from axonloom.config.masking import ApplyMaskSettings, MakeMaskSettings
 from axonloom.config.merge import MergeSettings
 from axonloom.config.resizing import ResizeSettings
 from axonloom.config.segment import SegmentSettings
@@ -53,6 +53,9 @@ class Configuration(Settings):
     )
     resize: ResizeSettings = Field(
         default=ResizeSettings(), description="A tool: a volume to another voxel size or shape."
+    )
+    make_mask: MakeMaskSettings = Field(
+        default=MakeMaskSettings(), description="A tool: a mask of affinities or grey levels."
     )
     apply_mask: ApplyMaskSettings = Field(
         default=ApplyMaskSettings(), description="A tool: a volume without what lies outside a mask."

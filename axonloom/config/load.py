@@ -43,6 +43,8 @@ PATH_KEYS = (
     "convert.target",
     "resize.source",
     "resize.target",
+    "make_mask.source",
+    "make_mask.target",
     "apply_mask.source",
     "apply_mask.mask",
     "apply_mask.target",

@@ -15,7 +15,7 @@ from axonloom.config.volumes import VolumeSettings
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.lazy import lazy
 from axonloom.stage import StageError, StagePlan
-from axonloom.stages.inputs import open_configured, open_volume_input, volume_input
+from axonloom.stages.inputs import open_configured, open_volume_input, stage_input, volume_input
 from axonloom.stages.made_volume import MadeVolumeStage, new_target
 from axonloom.volumes import Volume, create_volume
 from axonloom.volumes.new_volume import LayerLayout
@@ -81,6 +81,26 @@ class ConvertStage(MadeVolumeStage):
             inputs={"volume": volume_input(given)},
             grid=BlockGrid(Box.of_shape(source.shape), cores),
             workspace=workspace,
+        )
+
+    @classmethod
+    def of_stage(cls, made: StagePlan, tool: str, target: str, dtype: str, offset: Zyx) -> StagePlan:
+        """The plan that gives what a stage left in the workspace (a volume of this type) the name that the user gave."""
+        region, block = made.grid.region, made.grid.shape
+        chunk = chunk_for_blocks(block, region.shape)
+        return StagePlan(
+            stage=cls.name,
+            version=cls.version,
+            parameters={
+                "target": portable(new_target(tool, target, made.workspace), made.workspace),
+                "dtype": dtype,
+                "chunk": list(chunk),
+                "offset": list(offset),
+                "layout": None,
+            },
+            inputs={"volume": stage_input(made)},
+            grid=BlockGrid(region, block),
+            workspace=made.workspace,
         )
 
     @lazy
