@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +83,13 @@ def small_pieces(
         By piece number; 0 (no piece) is False.
     """
     first = np.concatenate([[0], np.cumsum([len(each) for each in voxels])])
-    pairs = [pair + (first[below] - 1, first[above] - 1) for below, above, pair in joins]
+    pairs = [pair + first[[below, above]] - 1 for below, above, pair in joins]
     joined = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
     roots = canonical_positions(int(first[-1]), joined[:, 0], joined[:, 1])
     total = np.zeros(int(first[-1]), np.int64)
     np.add.at(total, roots, np.concatenate([np.zeros(0, np.int64), *voxels]))
     small = total[roots] < minimum
-    return [np.concatenate([[False], small[a:b]]) for a, b in zip(first[:-1], first[1:], strict=True)]
+    return [np.concatenate([[False], small[a:b]]) for a, b in pairwise(first)]
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
