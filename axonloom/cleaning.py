@@ -201,6 +201,12 @@ def _named(configuration: Configuration) -> Iterator[Path]:
         configuration.predict.source,
         configuration.join.source,
         configuration.downsample.layer,
+        configuration.to_precomputed.source,
+        configuration.convert.source,
+        configuration.resize.source,
+        configuration.make_mask.source,
+        configuration.apply_mask.source,
+        configuration.apply_mask.mask,
     )
     for source in tools:
         if source is not None:

@@ -26,7 +26,8 @@ def run_tool(tool: str, configuration: Configuration) -> list[ToolStage]:
     """
     plans = TOOLS[tool](configuration)
     with ExitStack() as held:
-        lease = tool_stage(plans[0]).lease if plans else None
+        # What is made on the way needs none: the target's stages come last.
+        lease = tool_stage(plans[-1]).lease if plans else None
         if lease is not None:
             lease.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(holding(lease, plans[0].fingerprint))

@@ -26,6 +26,10 @@ JOB_OF_STAGE = {
     "split": "tools split",
     "predict": "tools predict",
     "assemble": "tools join",
+    "convert": "tools convert",
+    "resize": "tools resize",
+    "apply_mask": "tools apply-mask",
+    **dict.fromkeys(("foreground", "pieces", "touches", "small", "sieve"), "tools make-mask"),
 }
 
 

@@ -9,11 +9,14 @@ from pydantic import Field, model_validator
 from axonloom.config.block_files import JoinSettings, PredictSettings, SplitSettings
 from axonloom.config.blocks import BlocksSettings
 from axonloom.config.compute import ComputeSettings
+from axonloom.config.converting import ConvertSettings, ToPrecomputedSettings
 from axonloom.config.downsample import DownsampleSettings
 from axonloom.config.evaluate import EvaluateSettings
 from axonloom.config.failures import FailuresSettings
 from axonloom.config.infer import InferSettings
+from axonloom.config.masking import ApplyMaskSettings, MakeMaskSettings
 from axonloom.config.merge import MergeSettings
+from axonloom.config.resizing import ResizeSettings
 from axonloom.config.segment import SegmentSettings
 from axonloom.config.settings import Settings
 from axonloom.config.train import TrainSettings
@@ -42,6 +45,21 @@ class Configuration(Settings):
         description="A tool: a network over a folder of files, each by itself; how, says infer.",
     )
     join: JoinSettings = Field(default=JoinSettings(), description="A tool: overlapping files to a volume.")
+    to_precomputed: ToPrecomputedSettings = Field(
+        default=ToPrecomputedSettings(), description="A tool: a volume to a Neuroglancer layer."
+    )
+    convert: ConvertSettings = Field(
+        default=ConvertSettings(), description="A tool: a volume, or a part of it, to another format."
+    )
+    resize: ResizeSettings = Field(
+        default=ResizeSettings(), description="A tool: a volume to another voxel size or shape."
+    )
+    make_mask: MakeMaskSettings = Field(
+        default=MakeMaskSettings(), description="A tool: a mask of affinities or grey levels."
+    )
+    apply_mask: ApplyMaskSettings = Field(
+        default=ApplyMaskSettings(), description="A tool: a volume without what lies outside a mask."
+    )
     compute: ComputeSettings = Field(default=ComputeSettings(), description="Workers.")
     failures: FailuresSettings = Field(default=FailuresSettings(), description="When to give a stage up.")
 

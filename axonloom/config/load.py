@@ -41,6 +41,17 @@ PATH_KEYS = (
     "predict.target",
     "join.source",
     "join.target",
+    "to_precomputed.source",
+    "to_precomputed.target",
+    "convert.source",
+    "convert.target",
+    "resize.source",
+    "resize.target",
+    "make_mask.source",
+    "make_mask.target",
+    "apply_mask.source",
+    "apply_mask.mask",
+    "apply_mask.target",
 )
 
 #: Those of them that may also name a registered model.

@@ -148,6 +148,13 @@ def stage_folder(given: Mapping[str, Any], workspace: Path) -> Path:
 #: Names of block files end so.
 FILE_ENDINGS = (".tif", ".tiff", ".h5", ".hdf5", ".hdf")
 #: The volumes that stages keep in the workspace.
-VOLUME_OF_STAGE = {"infer": "affinities", "fragment": "fragments", "waterz": "fragments", "mutex": "fragments"}
+VOLUME_OF_STAGE = {
+    "infer": "affinities",
+    "fragment": "fragments",
+    "waterz": "fragments",
+    "mutex": "fragments",
+    "foreground": "mask",
+    "sieve": "mask",
+}
 #: The kind of input that holds the affinities of all offsets.
 LONG_RANGE = "long-range affinities"

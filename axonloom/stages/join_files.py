@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,18 @@ from axonloom.assembly.joined_files import joined
 from axonloom.checksums import voxels_checksum
 from axonloom.config.block_files import JoinSettings
 from axonloom.config.load import ConfigurationError
-from axonloom.durable import sync_folder, write_json
 from axonloom.geometry import Block, BlockGrid, Box, Zyx, chunk_for_blocks
 from axonloom.lazy import lazy
 from axonloom.stage import StageError, StagePlan
 from axonloom.stages.inputs import files_input
-from axonloom.stages.tool_stage import ToolStage
-from axonloom.volumes import Volume, VolumeError, create_volume, open_volume
+from axonloom.stages.made_volume import MadeVolumeStage, new_target
+from axonloom.volumes import VolumeError, create_volume
 from axonloom.volumes.block_files import BlockFile, BlockFiles
-from axonloom.volumes.export import export
-from axonloom.volumes.identity import file_identity
-from axonloom.volumes.precomputed_info import SCHEME
 from axonloom.volumes.record import FINGERPRINT
 from axonloom.workspace import placed, portable
 
-#: Formats that one process writes at the end, from a volume in the workspace.
-EXPORTED = (".tif", ".tiff", ".h5", ".hdf5", ".hdf")
 
-
-class JoinFilesStage(ToolStage):
+class JoinFilesStage(MadeVolumeStage):
     name = "assemble"
     version = 1
     voxels_per_second = 1e7
@@ -55,11 +46,7 @@ class JoinFilesStage(ToolStage):
             raise ConfigurationError(
                 "join.source and join.target are not set: name a folder and a volume, as in `axonloom tools join FOLDER TARGET`"
             )
-        target = placed(settings.target, workspace)
-        if "://" in target.removeprefix(SCHEME):
-            raise StageError(f"join.target is {target}: a volume is joined on a file system of this machine")
-        if re.search(r"\.(h5|hdf5|hdf):", target, re.IGNORECASE):
-            raise StageError(f"join.target is {target}: name the file alone; its data set is called main")
+        target = new_target("join", settings.target, workspace)
         found = BlockFiles.open(Path(placed(str(settings.source), workspace)))
         opened = [found.volume(file) for file in found.files]
         kinds = {(str(volume.dtype), volume.channels) for volume in opened}
@@ -92,100 +79,18 @@ class JoinFilesStage(ToolStage):
     def source(self) -> BlockFiles:
         return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
 
-    @property
-    def target(self) -> str:
-        """What the user named."""
-        return placed(self.plan.parameters["target"], self.plan.workspace)
-
-    @property
-    def is_exported(self) -> bool:
-        """Whether the target is one file, which is made at the end from a volume in the workspace."""
-        return self.target.lower().endswith(EXPORTED)
-
-    @property
-    def place(self) -> Path:
-        """Where the target lies."""
-        return Path(self.target.removeprefix(SCHEME).rstrip("/"))
-
-    @property
-    def building(self) -> Path:
-        """What blocks write into until all are done: in the workspace, or hidden beside the target."""
-        if self.is_exported:
-            return self.plan.folder / "joined.zarr"
-        return self.place.with_name(f".{self.plan.fingerprint[:16]}.{self.place.name}")
-
-    @property
-    def output(self) -> Volume:
-        place = self.building if self.building.exists() else self.place
-        return open_volume(f"{SCHEME if self.target.startswith(SCHEME) else ''}{place}")
-
-    @property
-    def lease(self) -> Path | None:
-        return self.place.with_name(f"{self.place.name}.lease")
-
-    @property
-    def export_note(self) -> Path:
-        """Says which state of the target was written from here."""
-        return self.plan.folder / "exported.json"
-
-    def is_finished(self) -> bool:
-        """Whether the target is there, as it was made here."""
-        if not self.is_exported:
-            return made_from(self.target) == self.plan.fingerprint
-        note = self._exported()
-        return note is not None and self.place.exists() and note.get("file") == file_identity(self.place)
-
-    def _exported(self) -> dict[str, Any] | None:
-        """What the note says: the file, and how many blocks had been finished by then, each as often as it was."""
-        return json.loads(self.export_note.read_text()) if self.export_note.exists() else None
-
-    def _completions(self) -> int:
-        return sum(1 for _ in self.plan.ledger.facts())
-
-    def finish(self) -> None:
-        """Give the volume its name, or write the file, now that all blocks are done."""
-        self.require_own_target()
-        if self.is_exported:
-            exported, completions = self._exported(), self._completions()
-            # Blocks that were damaged and are made again have to get into the file too.
-            if not self.is_finished() or exported is None or exported.get("completions") != completions:
-                # The note first: what has its name without it would be taken for somebody else's.
-                export(
-                    self.output,
-                    self.place,
-                    lambda made: write_json(
-                        self.export_note, {"file": file_identity(made), "completions": completions}
-                    ),
-                )
-        elif self.building.exists() and not self.is_exported:
-            self.building.rename(self.place)
-            sync_folder(self.place.parent)
-
-    def require_own_target(self) -> None:
-        is_there = self.place.exists() and not (self.place.is_dir() and not any(self.place.iterdir()))
-        if is_there and not self.is_finished():
-            raise StageError(
-                f"{self.target} is there already and was made otherwise: name another target, or move it away"
-            )
-
-    def target_is_gone(self) -> bool:
-        return not self.building.exists() and (self.is_exported or not self.is_finished())
-
-    def prepare(self) -> None:
-        self.require_own_target()
-        if self.target_is_gone():
-            prefix = SCHEME if self.target.startswith(SCHEME) else ""
-            parameters, grid = self.plan.parameters, self.plan.grid
-            create_volume(
-                f"{prefix}{self.building}",
-                shape=grid.region.shape,
-                dtype=parameters["dtype"],
-                channels=parameters["channels"],
-                chunk=chunk_for_blocks(grid.shape, grid.region.shape),
-                voxel_size=parameters["voxel_size"],
-                offset=self.source.offset,
-                attributes={FINGERPRINT: self.plan.fingerprint},
-            )
+    def create(self, uri: str) -> None:
+        parameters, grid = self.plan.parameters, self.plan.grid
+        create_volume(
+            uri,
+            shape=grid.region.shape,
+            dtype=parameters["dtype"],
+            channels=parameters["channels"],
+            chunk=chunk_for_blocks(grid.shape, grid.region.shape),
+            voxel_size=parameters["voxel_size"],
+            offset=self.source.offset,
+            attributes={FINGERPRINT: self.plan.fingerprint},
+        )
 
     def process(self, block: Block) -> Mapping[str, Any]:
         # Opened for this block alone: there may be thousands, each with a cache of its own.
@@ -202,17 +107,3 @@ class JoinFilesStage(ToolStage):
 
     def _part(self, file: BlockFile, box: Box) -> np.ndarray:
         return self.source.volume(file).read(box.shifted([-n for n in file.box.origin]))
-
-    def stored(self, block: Block) -> tuple[Volume, Box]:
-        return self.output, block.core
-
-
-def made_from(uri: str) -> str | None:
-    """The fingerprint of the stage that writes a volume; "" for a volume of others; None where there is none."""
-    location = Path(uri.rpartition("://")[2])
-    if not location.exists() or (location.is_dir() and not any(location.iterdir())):
-        return None
-    try:
-        return str(getattr(open_volume(uri), "attributes", {}).get(FINGERPRINT, ""))
-    except VolumeError:
-        return ""

@@ -27,6 +27,14 @@ STAGES: dict[str, str] = {
     "split": "axonloom.stages.split:SplitStage",
     "predict": "axonloom.stages.predict:PredictStage",
     "assemble": "axonloom.stages.join_files:JoinFilesStage",
+    "convert": "axonloom.stages.convert:ConvertStage",
+    "resize": "axonloom.stages.resize:ResizeStage",
+    "foreground": "axonloom.stages.foreground:ForegroundStage",
+    "pieces": "axonloom.stages.sieve:PiecesStage",
+    "touches": "axonloom.stages.sieve:TouchesStage",
+    "small": "axonloom.stages.sieve:SmallStage",
+    "sieve": "axonloom.stages.sieve:SieveStage",
+    "apply_mask": "axonloom.stages.apply_mask:ApplyMaskStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 

@@ -43,6 +43,20 @@ class ToolStage(Stage):
         """Make of what the blocks left what the user named, once all are done. Any number of times."""
 
 
+class WorkspaceStage(ToolStage):
+    """A stage of a tool that writes in the workspace, for the stages after it."""
+
+    @property
+    def lease(self) -> None:
+        return None
+
+    def require_own_target(self) -> None:
+        pass
+
+    def target_is_gone(self) -> bool:
+        return False
+
+
 class FolderStage(ToolStage):
     """A stage that fills a folder with files, one a block."""
 

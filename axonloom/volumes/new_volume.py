@@ -15,6 +15,28 @@ CHUNK = 64
 
 
 @dataclass(frozen=True)
+class LayerLayout:
+    """How a new precomputed layer stores its voxels.
+
+    Attributes
+    ----------
+    kind : "image", "segmentation" or None
+        None: a segmentation for uint32 and uint64.
+    encoding : "raw", "png", "jpeg", "compressed_segmentation" or None
+        None: compressed_segmentation for segmentations, raw for images.
+    quality : int
+        Of jpeg, 1 to 100.
+    sharded : bool
+        Whether many chunks share a file.
+    """
+
+    kind: str | None = None
+    encoding: str | None = None
+    quality: int = 90
+    sharded: bool = False
+
+
+@dataclass(frozen=True)
 class NewVolume:
     """A volume of zeros to be made.
 
@@ -30,6 +52,8 @@ class NewVolume:
         Whether a volume that lies there may be removed.
     quick : bool
         Whether to pack in half the time, to twice the bytes, where the format has a choice.
+    layout : LayerLayout or None
+        Of precomputed layers.
     """
 
     shape: Zyx
@@ -39,6 +63,7 @@ class NewVolume:
     record: VolumeRecord
     overwrite: bool
     quick: bool = False
+    layout: LayerLayout | None = None
 
     @property
     def array_shape(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from axonloom.geometry import Zyx
 from axonloom.volumes.hdf5 import EXTENSIONS as HDF5_EXTENSIONS
 from axonloom.volumes.hdf5 import Hdf5Volume, create_hdf5
 from axonloom.volumes.n5 import N5Volume
-from axonloom.volumes.new_volume import NewVolume
+from axonloom.volumes.new_volume import LayerLayout, NewVolume
 from axonloom.volumes.precomputed import PrecomputedVolume, create_precomputed
 from axonloom.volumes.precomputed_info import SCHEME, parse_precomputed, precomputed_uri
 from axonloom.volumes.record import VolumeRecord, checked_offset, checked_voxel_size
@@ -98,6 +98,7 @@ def create_volume(
     overwrite: bool = False,
     attributes: Mapping[str, Any] | None = None,
     quick: bool = False,
+    layout: LayerLayout | None = None,
 ) -> Volume:
     """Create a volume of zeros and open it for writing. What an interrupted creation leaves is not taken for a volume.
 
@@ -123,6 +124,8 @@ def create_volume(
         Plain JSON to keep with it; ``axonloom_fingerprint`` becomes its identity (zarr, folders, precomputed).
     quick : bool
         Pack in half the time, to twice the bytes (zarr): for ids that a later stage reads and nobody keeps.
+    layout : LayerLayout or None
+        Encoding and sharding of a precomputed layer.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def create_volume(
         raise VolumeError(f"{given}: channels is None or at least 1, not {channels}")
     if kind not in _CREATORS:
         raise VolumeError(f"{given}: {_READ_ONLY[kind]} only read here; create a .zarr")
+    if layout is not None and kind != "precomputed":
+        raise VolumeError(f"{given}: encoding and sharding are for precomputed layers; name one as {SCHEME}FOLDER")
     stored_chunk = _three(chunk, "chunk", given) if chunk is not None else None
     record = VolumeRecord(
         checked_voxel_size(voxel_size, given) if voxel_size is not None else None,
@@ -150,6 +155,7 @@ def create_volume(
         record=record,
         overwrite=overwrite,
         quick=quick,
+        layout=layout,
     )
     return _CREATORS[kind](full, new)
 

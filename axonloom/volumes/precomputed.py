@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +22,7 @@ import tensorstore as ts
 from axonloom.durable import write_json
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes.identity import content_hash, folder_identity
-from axonloom.volumes.new_volume import CHUNK, NewVolume
+from axonloom.volumes.new_volume import CHUNK, LayerLayout, NewVolume
 from axonloom.volumes.precomputed_info import (
     SCHEME,
     added_scale,
@@ -208,6 +208,7 @@ def create_precomputed(uri: str, new: NewVolume) -> PrecomputedVolume:
         new.chunk or (CHUNK, CHUNK, CHUNK),
         record.voxel_size or (1.0, 1.0, 1.0),
         record.offset,
+        new.layout or LayerLayout(),
     )
     _make_room(uri, location, new.overwrite)
     layer: Any = cloud_volume(location, 0, info)
@@ -221,6 +222,28 @@ def create_precomputed(uri: str, new: NewVolume) -> PrecomputedVolume:
     if not is_remote(location):
         sync_folders([Path(location), Path(location).parent])
     return PrecomputedVolume(uri)
+
+
+def create_layer_like(uri: str, source: PrecomputedVolume, attributes: Mapping[str, Any]) -> None:
+    """A new, empty layer on this machine with all scales of another: sizes, offsets, chunks, encodings and sharding.
+
+    Raises
+    ------
+    VolumeError
+        Something lies there already.
+    """
+    location, _ = parse_precomputed(uri)
+    _make_room(uri, location, overwrite=False)
+    # Meshes, skeletons and properties are files of the other layer.
+    info = {k: v for k, v in source.info.items() if k not in ("mesh", "skeletons", "segment_properties")}
+    for scale in info["scales"]:
+        (Path(location) / scale["key"]).mkdir(parents=True, exist_ok=True)
+    made_up = source.voxel_size is None
+    voxel_size = None if made_up else checked_voxel_size(info["scales"][0]["resolution"][::-1], uri)
+    offset = zyx(info["scales"][0].get("voxel_offset", (0, 0, 0)))
+    write_record_file(Path(location), VolumeRecord(voxel_size, offset, dict(attributes)))
+    commit_info(location, info)
+    sync_folders([Path(location), Path(location).parent])
 
 
 def add_mip(volume: Volume, factor: Sequence[int], *, chunk: Zyx | None = None) -> PrecomputedVolume:

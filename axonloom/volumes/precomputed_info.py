@@ -13,12 +13,18 @@ import numpy as np
 
 from axonloom.durable import write_json
 from axonloom.geometry import Zyx
+from axonloom.volumes.new_volume import LayerLayout
 from axonloom.volumes.stored import require_file
 from axonloom.volumes.tensorstore_io import is_remote, read_key
 from axonloom.volumes.volume import VolumeError
 
 SCHEME = "precomputed://"
+#: 2 to this many chunks share a file of a sharded layer: 4 x 4 x 4.
+CHUNK_BITS_A_SHARD = 6
 _DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32")
+#: What encodings can hold, where they cannot hold all.
+_ENCODED = {"compressed_segmentation": ("uint32", "uint64"), "jpeg": ("uint8",), "png": ("uint8", "uint16")}
+_CHANNELS = {"jpeg": (1, 3), "png": (1, 2, 3, 4)}
 
 
 def parse_precomputed(uri: str) -> tuple[str, int]:
@@ -75,30 +81,86 @@ def read_info(location: str) -> dict[str, Any]:
 
 
 def new_info(
-    shape: Zyx, dtype: np.dtype[Any], channels: int | None, chunk: Zyx, voxel_size: Sequence[float], offset: Zyx
+    shape: Zyx,
+    dtype: np.dtype[Any],
+    channels: int | None,
+    chunk: Zyx,
+    voxel_size: Sequence[float],
+    offset: Zyx,
+    layout: LayerLayout,
 ) -> dict[str, Any]:
-    """The info of a new layer (cloud-volume's): a segmentation for uint32 and uint64, else an image.
+    """The info of a new layer (cloud-volume's).
 
     Raises
     ------
     VolumeError
-        A dtype that precomputed layers do not have.
+        A dtype that precomputed layers do not have, or that does not go with the layout.
     """
     if str(dtype) not in _DTYPES:
         raise VolumeError(f"a precomputed layer holds {', '.join(_DTYPES)}, not {dtype}; .zarr holds it")
-    labels = str(dtype) in ("uint32", "uint64")
+    kind = layout.kind or ("segmentation" if str(dtype) in _ENCODED["compressed_segmentation"] else "image")
+    packed = kind == "segmentation" and str(dtype) in _ENCODED["compressed_segmentation"]
+    encoding = layout.encoding or ("compressed_segmentation" if packed else "raw")
+    if encoding in _ENCODED and str(dtype) not in _ENCODED[encoding]:
+        raise VolumeError(f"{encoding} encodes {' and '.join(_ENCODED[encoding])}, not {dtype}")
+    if encoding == "jpeg" and kind == "segmentation":
+        raise VolumeError("jpeg changes values, and a segmentation's are ids: compressed_segmentation, png or raw")
+    if encoding in _CHANNELS and (channels or 1) not in _CHANNELS[encoding]:
+        raise VolumeError(f"{encoding} encodes {_CHANNELS[encoding]} channels, not {channels}; raw encodes any number")
     from cloudvolume import CloudVolume  # a second to import, and only here needed
 
-    return CloudVolume.create_new_info(
+    info = CloudVolume.create_new_info(
         num_channels=channels or 1,
-        layer_type="segmentation" if labels else "image",
+        layer_type=kind,
         data_type=str(dtype),
-        encoding="compressed_segmentation" if labels else "raw",
+        encoding=encoding,
         resolution=[_whole(v) for v in voxel_size[::-1]],
         voxel_offset=list(offset[::-1]),
         volume_size=list(shape[::-1]),
         chunk_size=list(chunk[::-1]),
     )
+    (scale,) = info["scales"]
+    if encoding == "jpeg":
+        scale["jpeg_quality"] = layout.quality
+    if layout.sharded:
+        scale["sharding"] = sharding(shape, chunk, "raw" if encoding in ("jpeg", "png") else "gzip")
+    return info
+
+
+def sharding(shape: Zyx, chunk: Zyx, data_encoding: str) -> dict[str, Any]:
+    """How chunks share files: up to :data:`CHUNK_BITS_A_SHARD` bits of their Morton code in one, so that blocks can own whole ones."""
+    bits = sum(_chunk_bits(shape, chunk))
+    inside = min(CHUNK_BITS_A_SHARD, bits)
+    return {
+        "@type": "neuroglancer_uint64_sharded_v1",
+        "hash": "identity",
+        "preshift_bits": inside // 2,
+        "minishard_bits": inside - inside // 2,
+        "shard_bits": bits - inside,
+        "minishard_index_encoding": "gzip",
+        "data_encoding": data_encoding,
+    }
+
+
+def shard_shape(shape: Zyx, chunk: Zyx) -> Zyx:
+    """Voxels (z, y, x) that one file of :func:`sharding` covers: bits of the compressed Morton code go to x, y, z in turn.
+
+    The code is that of the precomputed format's sharding (Neuroglancer, sharded.md).
+    """
+    left, given = list(_chunk_bits(shape, chunk)), [0, 0, 0]
+    remaining = min(CHUNK_BITS_A_SHARD, sum(left))
+    while remaining:
+        for axis in (2, 1, 0):
+            if remaining and left[axis]:
+                left[axis] -= 1
+                given[axis] += 1
+                remaining -= 1
+    return cast(Zyx, tuple(c << bits for c, bits in zip(chunk, given, strict=True)))
+
+
+def _chunk_bits(shape: Zyx, chunk: Zyx) -> Zyx:
+    """Bits that number the chunks along z, y and x."""
+    return cast(Zyx, tuple((-(-n // c) - 1).bit_length() for n, c in zip(shape, chunk, strict=True)))
 
 
 def added_scale(base: dict[str, Any], factor: Zyx, chunk: Zyx | None) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Binary masks of volumes: where there is something."""

@@ -1,0 +1,1 @@
+"""Voxels at other places than those of the stored lattice."""
