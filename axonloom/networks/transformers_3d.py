@@ -117,7 +117,7 @@ def swinunetr(
     Returns
     -------
     nn.Module
-        Takes (n, in_channels, z, y, x) of multiples of 32, returns logits of the same zyx size.
+        Takes (n, in_channels, z, y, x) of multiples of 32, at least one of them more, returns logits of the same zyx size.
 
     Raises
     ------
@@ -142,8 +142,9 @@ def swinunetr(
     )
     return _looked_at(
         network,
-        lambda given: all(n % SWIN_MULTIPLE == 0 for n in given),
-        f"swinunetr takes windows that are multiples of {SWIN_MULTIPLE} on every axis",
+        # Of a single voxel at the bottom there is no mean to normalise by.
+        lambda given: all(n % SWIN_MULTIPLE == 0 for n in given) and max(given) > SWIN_MULTIPLE,
+        f"swinunetr takes windows that are multiples of {SWIN_MULTIPLE} on every axis, and more on one",
     )
 
 

@@ -68,8 +68,11 @@ def test_swinunetr_takes_multiples_of_32() -> None:
     assert isinstance(network, nets.SwinUNETR)
     with torch.no_grad():
         assert network(torch.zeros(1, 1, 32, 32, 64)).shape == (1, 3, 32, 32, 64)
-    with pytest.raises(NetworkError, match=r"multiples of 32 on every axis, not of \(17, 32, 64\)"):
-        network(torch.zeros(1, 1, 17, 32, 64))
+    for size in ((17, 32, 64), (32, 32, 32)):
+        with pytest.raises(
+            NetworkError, match=rf"multiples of 32 on every axis, and more on one, not of \({size[0]}, 32"
+        ):
+            network(torch.zeros(1, 1, *size))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_built_from_a_model_section() -> None:
         "UNETR_FEATURE_SIZE": 4, "HIDDEN_SIZE": 24, "MLP_DIM": 32, "UNETR_NUM_HEADS": 2, "INPUT_SIZE": [16, 16, 32],
         "SWIN_UNETR_FEATURE_SIZE": 12, "DEPTHS": [1, 1, 1, 1], "SWIN_UNETR_NUM_HEADS": [1, 1, 1, 1], "OUT_PLANES": 2,
     }  # fmt: skip
-    for name, size in (("unetr", (16, 16, 32)), ("swinunetr", (32, 32, 32))):
+    for name, size in (("unetr", (16, 16, 32)), ("swinunetr", (32, 32, 64))):
         network = build_network({**DEFAULTS["MODEL"], **small, "ARCHITECTURE": name}).eval()
         with torch.no_grad():
             assert network(torch.zeros(1, 1, *size)).shape == (1, 2, *size)
