@@ -72,7 +72,7 @@ def _as_torchscript(model: RegisteredModel, path: Path) -> str:
     network = checkpoint.build_network()
     with warnings.catch_warnings(), torch.no_grad():
         # Sizes are compared with numbers while the network runs; and torch recommends another format, which axonloom reads as well.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
         warnings.simplefilter("ignore", DeprecationWarning)
         program = torch.jit.trace(network, example)
         with replacing(path) as temporary:

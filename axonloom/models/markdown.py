@@ -45,7 +45,11 @@ def _lines(card: ModelCard) -> Iterator[str]:
     )
     yield from ("", "Data:" if training.data else f"Data: {NOT_STATED}.")
     for volume in training.data or []:
-        rest = ", ".join(f"{name} {value}" for name, value in volume.items() if name not in ("image", "labels"))
+        rest = ", ".join(
+            f"{name.replace('_', ' ')} {_text(value)}"
+            for name, value in volume.items()
+            if name not in ("image", "labels")
+        )
         yield from ("", f"- `{volume['image']}` with labels `{volume['labels']}` ({rest})")
     if card.scores:
         yield from ("", "## Scores", "")
@@ -69,7 +73,9 @@ def _table(*rows: tuple[str, Any]) -> Iterator[str]:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, dict) and set(value) == {"start", "stop"}:
+        return f"{_text(value['start'])} to {_text(value['stop'])}"
+    return f"({', '.join(map(str, value))})" if isinstance(value, list) else str(value)
 
 
 def _times(values: Sequence[float] | None, unit: str = "") -> str | None:

@@ -100,13 +100,13 @@ class LabelledVolume:
 
     def source(self) -> dict[str, Any]:
         """Where it lies and which part of it is used, for people; as plain JSON."""
+        boxes = {"region": self.region, "held_out": self.held_out}
         return {
             "image": self.image.uri,
             "labels": self.labels.uri,
             "shape": list(self.image.shape),
             **({"valid": self.valid.uri} if self.valid is not None else {}),
-            **({"region": str(self.region)} if self.region is not None else {}),
-            **({"held_out": str(self.held_out)} if self.held_out is not None else {}),
+            **{name: {"start": list(b.origin), "stop": list(b.stop)} for name, b in boxes.items() if b is not None},
             **({"weight": self.weight} if self.weight != 1 else {}),
         }
 

@@ -95,7 +95,7 @@ def test_a_card_says_what_the_training_knew(project, models, tmp_path):
     [volume] = card.training.data or []
     assert volume["image"].endswith("image.zarr")
     assert volume["labels"].endswith("labels.zarr")
-    assert volume["held_out"]
+    assert volume["held_out"] == {"start": [0, 30, 0], "stop": [32, 40, 40]}
     assert card.training.best_validation_loss == about.validation_loss
     assert card.training.best_iteration == checkpoint.iteration
     assert set(card.training.software) == {"axonloom", "torch"}
