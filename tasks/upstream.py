@@ -28,7 +28,7 @@ JOB_OF_STAGE = {
     "assemble": "tools join",
     "convert": "tools convert",
     "resize": "tools resize",
-    "apply_mask": "tools apply-mask",
+    "apply-mask": "tools apply-mask",
     **dict.fromkeys(("foreground", "pieces", "touches", "small", "sieve"), "tools make-mask"),
 }
 

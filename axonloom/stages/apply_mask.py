@@ -26,7 +26,7 @@ from axonloom.workspace import placed, portable
 
 
 class ApplyMaskStage(MadeVolumeStage):
-    name = "apply_mask"
+    name = "apply-mask"
     version = 1
     voxels_per_second = 2e7
     bytes_read, bytes_written, memory = 3.0, 2.0, 16.0

@@ -34,7 +34,7 @@ STAGES: dict[str, str] = {
     "touches": "axonloom.stages.sieve:TouchesStage",
     "small": "axonloom.stages.sieve:SmallStage",
     "sieve": "axonloom.stages.sieve:SieveStage",
-    "apply_mask": "axonloom.stages.apply_mask:ApplyMaskStage",
+    "apply-mask": "axonloom.stages.apply_mask:ApplyMaskStage",
     "contingency": "axonloom.stages.contingency:ContingencyStage",
 }
 
