@@ -11,12 +11,12 @@ from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import forget_what_is_gone
 from axonloom.volumes import VolumeError, open_volume
 from axonloom.volumes.block_files import BlockFiles
-from tests.flows.test_block_files import SHAPE, run, volume_of
+from tests.flows.block_files import noise, run, volume_of
 
 
 @pytest.fixture
 def image() -> np.ndarray:
-    return np.random.default_rng(4).integers(0, 256, SHAPE, dtype=np.uint8)
+    return noise()
 
 
 def test_missing_and_half_written_blocks_are_named(tmp_path, image):

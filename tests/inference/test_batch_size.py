@@ -14,7 +14,7 @@ from axonloom.inference.batch_size import FOLDER, batch_for_gpu, best_batch, kep
 from axonloom.inference.predictor import OutOfMemoryError, PredictionError, settings_that_matter
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import open_checkpoint
-from tests.flows.test_block_files import small_checkpoint
+from tests.flows.block_files import small_checkpoint
 
 KEY = {"gpu": "one", "network": "abc", "window": [64, 64, 64]}
 
