@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from axonloom.config.load import ConfigurationError
-from axonloom.geometry import Box
+from axonloom.geometry import BlockGrid, Box, Zyx
 from axonloom.stage import StageError
+from axonloom.stages.tool_stage import tool_stage
 from axonloom.tools import TOOLS
 from axonloom.verify import verify_stage
 from axonloom.volumes import VolumeError, open_volume
-from axonloom.volumes.block_files import BlockFiles, first_hole
+from axonloom.volumes.block_files import BlockFiles, block_name
+from axonloom.volumes.holes import first_hole, holes
 from tests.flows.block_files import SHAPE, cut, noise, plans, run, small_checkpoint, volume_of
 
 
@@ -156,3 +162,76 @@ def test_holes_are_found_wherever_they_are():
     ]
     assert first_hole((4, 4, 4), boxes) == Box(start=(0, 2, 2), end=(2, 4, 4))
     assert first_hole((4, 4, 4), [*boxes, Box(start=(0, 1, 1), end=(3, 4, 4))]) is None
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-2, 7)] * 3, *[st.integers(1, 5)] * 3), max_size=6),
+    st.tuples(*[st.integers(1, 6)] * 3),
+)
+def test_holes_and_boxes_are_the_volume(boxes, shape):
+    some = [Box(start=b[:3], size=b[3:]) for b in boxes]
+    held, missing = np.zeros(shape, bool), np.zeros(shape, int)
+    for box in some:
+        held[box.clipped(Box.of_shape(shape)).slices] = True
+    for hole in holes(shape, some):
+        assert hole.voxels
+        missing[hole.slices] += 1
+    np.testing.assert_array_equal(missing, ~held)
+
+
+def chunks_of(folder: Path, whole: np.ndarray, begin: Zyx, size: Zyx, without: tuple[int, ...] = ()) -> list[str]:
+    """Chunks of (c, z, y, x) in PyTorch Connectomics' way, whose names count from ``begin``; the names of all."""
+    folder.mkdir()
+    names = []
+    for block in BlockGrid(Box.of_shape(whole.shape[1:]), size):
+        names.append(block_name("result", block.core.shifted(begin), "h5"))
+        if block.index not in without:
+            with h5py.File(folder / names[-1], "w") as file:
+                file["main"] = whole[(slice(None), *block.core.slices)]
+    return names
+
+
+def test_chunks_of_a_region_are_joined_where_they_lie(tmp_path):
+    whole = np.random.default_rng(0).integers(0, 256, (3, 10, 12, 14), dtype=np.uint8)
+    chunks_of(tmp_path / "chunks", whole, (20, 0, 7), (5, 12, 7))
+    target = str(tmp_path / "a.zarr")
+    plan = run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=target)
+    found = open_volume(target)
+    np.testing.assert_array_equal(found.read(), whole)
+    assert tuple(found.offset) == (20, 0, 7)
+    # Nobody has said that there are no chunks before.
+    assert "begin at voxel (20, 0, 7)" in (tool_stage(plan).warning() or "")
+    region = {"join__region__start": [20, 0, 7], "join__region__stop": [30, 12, 21]}
+    plan = run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "b.zarr"), **region)
+    assert tool_stage(plan).warning() is None
+    np.testing.assert_array_equal(open_volume(str(tmp_path / "b.zarr")).read(), whole)
+    region = {"join__region__start": [22, 1, 7], "join__region__stop": [26, 12, 20]}
+    run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "c.zarr"), **region)
+    found = open_volume(str(tmp_path / "c.zarr"))
+    np.testing.assert_array_equal(found.read(), whole[:, 2:6, 1:, :13])
+    assert tuple(found.offset) == (22, 1, 7)
+    region = {"join__region__start": [0, 0, 0], "join__region__stop": [30, 12, 21]}
+    with pytest.raises(VolumeError, match=r"Box\[0:20, 0:12, 0:21\], Box\[20:30, 0:12, 0:7\]"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "d.zarr"), **region)
+    region = {"join__region__start": [0, 0, 0], "join__region__stop": [9, 9, 9]}
+    with pytest.raises(VolumeError, match="holds any voxel of"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "d.zarr"), **region)
+    assert not (tmp_path / "d.zarr").exists()
+
+
+def test_a_part_of_a_folder_with_an_index_is_joined(tmp_path, image):
+    cut(tmp_path, image)
+    region = {"join__region__start": [3, 0, 21], "join__region__stop": [30, 70, 40]}
+    run("join", tmp_path, join__source=str(tmp_path / "b"), join__target=str(tmp_path / "a.zarr"), **region)
+    found = open_volume(str(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(found.read(), image[3:30, :, 21:40])
+    assert tuple(found.offset) == (8, 0, 28)
+
+
+def test_each_missing_chunk_is_named(tmp_path):
+    whole = np.zeros((3, 10, 12, 14), np.uint8)
+    names = chunks_of(tmp_path / "chunks", whole, (20, 0, 7), (5, 6, 7), without=(1, 6))
+    assert names[1] == "result_20-25-0-6-14-21.h5"
+    with pytest.raises(VolumeError, match=r"Box\[20:25, 0:6, 14:21\], Box\[25:30, 6:12, 7:14\]"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "a.zarr"))
+    assert not (tmp_path / "a.zarr").exists()

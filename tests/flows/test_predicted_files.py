@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+
 import numpy as np
 import pytest
+import tifffile
 
 from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.inference.predictor import PredictionError
-from axonloom.volumes import open_volume
+from axonloom.stages.tool_stage import tool_stage
+from axonloom.volumes import VolumeError, open_volume
 from tests.flows.block_files import noise, plans, run, settings, small_checkpoint, volume_of
 
 
@@ -69,3 +74,36 @@ def test_predicted_file_by_file_is_the_whole_but_near_the_files_ends(tmp_path, i
     run("join", tmp_path, join__source=str(tmp_path / "predicted"), join__target=str(tmp_path / "b.zarr"))
     blended = open_volume(str(tmp_path / "b.zarr")).read()
     np.testing.assert_array_equal(blended[:, :16, :32, :32], whole[:, :16, :32, :32])
+
+
+def test_a_folder_with_holes_is_predicted_file_by_file_and_not_joined(tmp_path, image):
+    """Chunks of a region, of which one is missing: what is there is predicted, and joining names what is not."""
+    (tmp_path / "chunks").mkdir()
+    for z in (0, 16):
+        for y in (0, 35):
+            if (z, y) != (16, 0):
+                tifffile.imwrite(
+                    tmp_path / "chunks" / f"em_{100 + z}-{100 + z + 16}-{y}-{y + 35}-0-65.tif",
+                    image[z : z + 16, y : y + 35],
+                )
+    network = {"infer__checkpoint": str(small_checkpoint(tmp_path)), "infer__device": "cpu"}
+    plan = run(
+        "predict", tmp_path, **network, predict__source=str(tmp_path / "chunks"), predict__target=str(tmp_path / "p")
+    )
+    hole = "Box[116:132, 0:35, 0:65]"
+    assert hole in (tool_stage(plan).warning() or "")
+    names = sorted(path.name for path in (tmp_path / "p").glob("*.h5"))
+    assert names == ["em_100-116-0-35-0-65.h5", "em_100-116-35-70-0-65.h5", "em_116-132-35-70-0-65.h5"]
+    joining = {"join__source": str(tmp_path / "p"), "join__target": str(tmp_path / "a.zarr"), "join__how": "crop"}
+    with pytest.raises(VolumeError, match=re.escape(hole)):
+        run("join", tmp_path, **joining)
+    assert not (tmp_path / "a.zarr").exists()
+    # With the missing chunk it is a region, joined where it lies.
+    tifffile.imwrite(tmp_path / "chunks" / "em_116-132-0-35-0-65.tif", image[16:32, :35])
+    shutil.rmtree(tmp_path / "p")
+    run("predict", tmp_path, **network, predict__source=str(tmp_path / "chunks"), predict__target=str(tmp_path / "p"))
+    run("join", tmp_path, **joining)
+    found = open_volume(str(tmp_path / "a.zarr"))
+    assert (found.shape, tuple(found.offset)) == ((32, 70, 65), (100, 0, 0))
+    alone = open_volume(str(tmp_path / "p" / "em_116-132-35-70-0-65.h5")).read()
+    np.testing.assert_array_equal(found.read()[:, 16:, 35:], alone)
