@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from types import TracebackType
 from typing import Any, TypeVar
 
 from axonloom.checksums import files_checksum
@@ -19,7 +20,7 @@ from axonloom.config.failures import FailuresSettings
 from axonloom.freed_memory import freed_memory_kept
 from axonloom.geometry import Block
 from axonloom.ledger import LedgerWriter
-from axonloom.stage import Stage
+from axonloom.stage import Later, Stage
 from axonloom.transient import is_full_disk, is_transient
 
 Found = TypeVar("Found")
@@ -90,61 +91,66 @@ class Unfinished:
     Attributes
     ----------
     block : Block
-    facts : what the writing will give
-    seconds : time of the computing
+    ended : what :func:`run_block` returns or raises for other blocks, once its line is on disk
     """
 
     block: Block
-    facts: Future[Mapping[str, Any]]
-    seconds: float
+    ended: Future[BlockFailure | None]
 
 
 def run_block(
-    stage: Stage, block: Block, ledger: LedgerWriter, *, last_try: bool = True, writing: Executor | None = None
+    stage: Stage,
+    block: Block,
+    ledger: LedgerWriter,
+    *,
+    last_try: bool = True,
+    writing: Executor | None = None,
+    permit: Callable[[], None] = lambda: None,
 ) -> BlockFailure | Unfinished | None:
     """Run one block: output first, synced, then its line.
 
     Returns None when the block is done, else what it raised, which is recorded. Errors that may pass
     (:mod:`axonloom.transient`) are raised instead while another try is to come, and nothing is recorded; a full disk or
-    memory raises StoppedError. With an executor for the ``writing``, a block that is computed and has only to be written is returned
-    as it is, for :func:`finish_block`.
+    memory raises StoppedError. With an executor for the ``writing``, that of a block which leaves it for later is done there, its line
+    included, so that what is written is recorded however long the next block takes. Computing may have taken long, so ``permit``
+    is asked once more before.
     """
     stage.permit()
     ledger.started(block.index)
     begin = time.perf_counter()
+    try:
+        computed = _judged(stage, block, ledger, last_try, lambda: stage.process(block))
+    except BaseException:
+        stage.running.forget(block.index)
+        raise
+    seconds = time.perf_counter() - begin
 
-    def compute() -> Mapping[str, Any] | Unfinished:
+    def finish() -> BlockFailure | None:
+        begin = time.perf_counter()
         try:
-            made = stage.process(block)
+            if isinstance(computed, BlockFailure):
+                return computed
+            facts = _judged(stage, block, ledger, last_try, lambda: _with_files(stage, block, computed))
+            if isinstance(facts, BlockFailure):
+                return facts
+            ledger.done(block.index, seconds + time.perf_counter() - begin, **facts)
+            return None
         finally:
             stage.running.forget(block.index)
-        if isinstance(made, Mapping):
-            return _with_files(stage, block, made)
-        if writing is None:
-            return _with_files(stage, block, made())
-        return Unfinished(block, writing.submit(made), time.perf_counter() - begin)
 
-    found = _judged(stage, block, ledger, last_try, compute)
-    if isinstance(found, BlockFailure | Unfinished):
-        return found
-    ledger.done(block.index, time.perf_counter() - begin, **found)
-    return None
+    def finish_later() -> BlockFailure | None:
+        permit()
+        stage.permit()
+        return finish()
+
+    if writing is None or isinstance(computed, Mapping | BlockFailure):
+        return finish()
+    return Unfinished(block, writing.submit(finish_later))
 
 
-def finish_block(
-    stage: Stage, unfinished: Unfinished, ledger: LedgerWriter, *, last_try: bool = True
-) -> BlockFailure | None:
-    """Wait until a block is written, then its line: what :func:`run_block` says holds for both together."""
-    begin, block = time.perf_counter(), unfinished.block
-    found = _judged(stage, block, ledger, last_try, lambda: _with_files(stage, block, unfinished.facts.result()))
-    if isinstance(found, BlockFailure):
-        return found
-    ledger.done(block.index, unfinished.seconds + time.perf_counter() - begin, **found)
-    return None
-
-
-def _with_files(stage: Stage, block: Block, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts, with the checksum of the files that the block left."""
+def _with_files(stage: Stage, block: Block, made: Mapping[str, Any] | Later) -> dict[str, Any]:
+    """The facts of a block, which is written now where it was not, with the checksum of the files that it left."""
+    facts = made if isinstance(made, Mapping) else made()
     files = stage.files(block)
     return {**facts, **({"files_crc32": files_checksum(files)} if files else {})}
 
@@ -225,7 +231,7 @@ def run_blocks(
     with (
         freed_memory_kept(),
         stage.plan.ledger.writer(first, last) as ledger,
-        _Beside(stage, ledger, last_try) as beside,
+        _Beside(stage) as beside,
     ):
         for index, following in zip_longest(missing, missing[1:]):
             if should_stop():
@@ -233,7 +239,9 @@ def run_blocks(
             permit()
             beside.read(following)
             begin = time.perf_counter()
-            found = run_block(stage, stage.plan.grid.block(index), ledger, last_try=last_try, writing=beside.writing)
+            found = run_block(
+                stage, stage.plan.grid.block(index), ledger, last_try=last_try, writing=beside.writing, permit=permit
+            )
             if not isinstance(found, BlockFailure):
                 report.seconds += time.perf_counter() - begin
             ended = list(beside.ended(index, found))
@@ -251,12 +259,13 @@ def run_blocks(
 class _Beside:
     """What happens beside the block that is processed: the next one's pixels are read, and the former one's result is written.
 
-    Each in a thread of its own, which is there only where a stage has use for it. At the end what was computed is written, and its
-    line with it, whatever ended the batch.
+    Each in a thread of its own, which is there only where a stage has use for it. A block is waited for before the next but one begins,
+    so of two blocks there is what was read, and of two what was computed. At the end what was computed is written, and its line with
+    it, whatever ended the batch, but for a lost lease.
     """
 
-    def __init__(self, stage: Stage, ledger: LedgerWriter, last_try: bool) -> None:
-        self._stage, self._ledger, self._last_try = stage, ledger, last_try
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self.writing: Executor = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._reading: Executor = ThreadPoolExecutor(1, thread_name_prefix="reading")
         self._read: Future[None] | None = None
@@ -265,10 +274,16 @@ class _Beside:
     def __enter__(self) -> _Beside:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._reading.shutdown(cancel_futures=True)
         try:
             deque(self.ended(), maxlen=0)
+        except Exception:
+            # What ended the batch is what is said; a block that has no line now is computed again.
+            if error is None:
+                raise
         finally:
             self.writing.shutdown()
 
@@ -287,7 +302,7 @@ class _Beside:
         """Blocks that have ended, with what they died of, now that run_block has ``found`` this of a block (None: there is no further one)."""
         former, self._unfinished = self._unfinished, found if isinstance(found, Unfinished) else None
         if former is not None:
-            yield former.block.index, finish_block(self._stage, former, self._ledger, last_try=self._last_try)
+            yield former.block.index, former.ended.result()
         if block is not None and not isinstance(found, Unfinished):
             yield block, found
 

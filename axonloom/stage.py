@@ -211,8 +211,8 @@ class Stage(ABC):
     def process(self, block: Block) -> Mapping[str, Any] | Later:
         """Compute one block and make its output durable; the facts returned (plain JSON) go into its ledger line.
 
-        A stage that computes long may return a function instead, which does the writing and returns the facts: it is called while
-        the next block is processed.
+        A stage that computes long may return a function instead, which does the writing and returns the facts: it is called in another
+        thread while the next block is processed.
 
         Running a block twice, or half and then whole, leaves the same bytes.
         """

@@ -31,7 +31,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
@@ -45,6 +45,7 @@ from axonloom.alone import run_alone
 from axonloom.geometry import BlockGrid, Zyx
 from axonloom.inference import blockwise
 from axonloom.inference.accumulator import Accumulator
+from axonloom.inference.pace import seconds_a_window
 from axonloom.inference.predictor import Predictor, load_predictor
 from axonloom.networks.checkpoint import Checkpoint, ModelDescription, write_checkpoint
 from axonloom.networks.normalisation import Normalisation
@@ -104,28 +105,16 @@ def phantom_image(folder: Path, shape: Zyx) -> str:
     return str(folder / "image.zarr")
 
 
-class Clock:
+def clock(device: str) -> Callable[[], float]:
     """CPU seconds on a CPU, where threads take turns; seconds elsewhere."""
-
-    def __init__(self, device: str) -> None:
-        self.now = time.process_time if device == "cpu" else time.perf_counter
+    return time.process_time if device == "cpu" else time.perf_counter
 
 
 def bare_seconds(plan: StagePlan, device: str, batches: int) -> float:
     """Seconds a window for the network alone, on windows that are in memory."""
-    checkpoint = Checkpoint.open(Path(plan.inputs["checkpoint"]["path"]))
-    predictor = load_predictor(checkpoint, plan.parameters)
+    predictor = load_predictor(Checkpoint.open(Path(plan.inputs["checkpoint"]["path"])), plan.parameters)
     windows = np.random.default_rng(0).random((predictor.batch, 1, *plan.parameters["window"]), np.float32)
-    # A GPU works ahead of who asks.
-    settle = torch.cuda.synchronize if predictor.device.type == "cuda" else lambda: None
-    predictor.predict(windows)
-    settle()
-    clock = Clock(device)
-    begin = clock.now()
-    for _ in range(batches):
-        predictor.predict(windows)
-    settle()
-    return (clock.now() - begin) / (batches * predictor.batch)
+    return seconds_a_window(predictor, windows, batches, clock=clock(device))
 
 
 class Between:
@@ -186,11 +175,11 @@ def timed_parts(seconds: dict[str, float], device: str) -> Iterator[None]:
 def run_blocks(folder: Path, image: str, checkpoint: Path, blocks: Zyx | None, device: str) -> dict[str, Any]:
     """One run of the stage, and what it was made of."""
     plan = _plan(folder, image, checkpoint, blocks, device)
-    clock, between = Clock(device), Between()
+    now, between = clock(device), Between()
     with Measured() as measured, between.running() if device == "cpu" else nullcontext():
-        begin = clock.now()
+        begin = now()
         report = run_alone(plan)
-        seconds = clock.now() - begin - between.seconds
+        seconds = now() - begin - between.seconds
     if report.failed:
         raise RuntimeError(next(iter(report.failed.values())))
     windows = sum(line["windows"] - line["blank_windows"] for line in plan.ledger.facts() if "windows" in line)

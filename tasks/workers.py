@@ -30,19 +30,25 @@ def profile_of(stage: str, settings: ComputeSettings) -> Profile:
 
 
 def require_device_chosen(infer: InferSettings, settings: ComputeSettings) -> None:
-    """Raise ConfigurationError where inference goes to jobs with GPUs, and this machine cannot tell whether they should be used.
+    """Raise ConfigurationError where inference goes to jobs, and these have GPUs other than this machine does, so that auto cannot tell.
 
     The device decides the last bits of a prediction, so it is settled where the run is planned, for all jobs and runs alike.
     """
-    profile = settings.profiles.gpu
-    if settings.on != "slurm" or profile is None or not profile.has_gpu or infer.device != "auto":
+    if settings.on != "slurm" or infer.device != "auto":
         return
     import torch  # takes seconds
 
-    if not torch.cuda.is_available():
+    profile = settings.profiles.gpu
+    wanted, seen = profile.gres if profile is not None and profile.has_gpu else None, torch.cuda.is_available()
+    if wanted is not None and not seen:
         raise ConfigurationError(
-            f"compute.profiles.gpu asks for {profile.gres}, and infer.device is auto, which means the CPU where no GPU is seen, as "
+            f"compute.profiles.gpu asks for {wanted}, and infer.device is auto, which means the CPU where no GPU is seen, as "
             "here: set infer.device to cuda, with infer.batch (such as 4), or to cpu"
+        )
+    if seen and wanted is None:
+        raise ConfigurationError(
+            "infer.device is auto, which means the GPU that is seen here, and no profile of compute.profiles asks for one: set "
+            "infer.device to cpu, or compute.profiles.gpu.gres, such as gpu:1, with infer.device cuda"
         )
 
 

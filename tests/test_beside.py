@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import threading
+import time
+import weakref
 
 import pytest
 
 from axonloom.config.failures import FailuresSettings
 from axonloom.geometry import Block, BlockGrid, Box
-from axonloom.runner import StoppedError, run_blocks
+from axonloom.runner import LeaseLostError, StoppedError, run_blocks
 from axonloom.stage import Stage, StagePlan
 
 BLOCKS = 5
@@ -120,3 +124,111 @@ def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_block(plan, monkeypa
     with pytest.raises(RuntimeError, match="the ledger is gone"):
         run_blocks(stage, range(BLOCKS))
     assert not plan.ledger.read().failed
+
+
+def test_what_is_written_is_recorded_while_the_next_block_is_still_computed(plan):
+    """A block may take minutes; a process that is killed meanwhile must not lose the one before."""
+
+    class Patient(Slow):
+        def process(self, block: Block):
+            later = super().process(block)
+            give_up = time.monotonic() + 20
+            while set(range(block.index)) - set(plan.ledger.read().done):
+                assert time.monotonic() < give_up, f"block {block.index - 1} has no line"
+                time.sleep(0.01)
+            return later
+
+    assert run_blocks(Patient(plan), range(BLOCKS)).computed == list(range(BLOCKS))
+
+
+def test_who_lost_the_lease_while_it_computed_writes_nothing(plan):
+    stage, lost = Slow(plan), threading.Event()
+    for event in stage.next_is_processed:
+        event.set()
+
+    def permit() -> None:
+        if lost.is_set():
+            raise LeaseLostError("claimed by another run")
+
+    process = stage.process
+
+    def loses(block: Block):
+        if block.index == 2:
+            lost.set()
+        return process(block)
+
+    stage.process = loses
+    with pytest.raises(LeaseLostError):
+        run_blocks(stage, range(BLOCKS), permit=permit)
+    assert set(stage.written) == plan.ledger.read().done
+    assert not {2, 3, 4} & set(stage.written)
+
+
+def test_what_ended_a_batch_is_said_and_not_what_came_of_ending_it(plan):
+    stage = Slow(plan)
+    for event in stage.next_is_processed:
+        event.set()
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    process = stage.process
+    stage.process = lambda block: full if process(block) and block.index == 1 else process(block)
+    asked = iter([False, False, True])
+    with pytest.raises(StoppedError, match="stopped before block 2"):
+        run_blocks(stage, range(BLOCKS), should_stop=lambda: next(asked))
+    # Where nothing else ends it, that does.
+    with pytest.raises(StoppedError, match="the disk is full"):
+        run_blocks(stage, range(BLOCKS))
+    assert 1 not in plan.ledger.read().done
+    assert not plan.ledger.read().failed
+
+
+def test_no_more_than_two_blocks_are_in_memory(plan):
+    """Of two what was read, and of two what was computed, however slow reading and writing are."""
+
+    class Counted(Slow):
+        def __init__(self, plan: StagePlan) -> None:
+            super().__init__(plan)
+            self.pixels, self.values = weakref.WeakSet(), weakref.WeakSet()
+            self.held: dict[int, Held] = {}
+            self.most = [0, 0]
+
+        def look(self) -> None:
+            # A thread has told that it ended before it lets go of what it held.
+            give_up = time.monotonic() + 1
+            while max(len(self.pixels), len(self.values)) > 2 and time.monotonic() < give_up:
+                time.sleep(0.001)
+            self.most = [max(n, len(s)) for n, s in zip(self.most, (self.pixels, self.values), strict=True)]
+
+        def ahead(self, block: Block) -> None:
+            self.held[block.index] = Held()
+            self.pixels.add(self.held[block.index])
+            self.look()
+
+        def process(self, block: Block):
+            pixels = self.held.pop(block.index, None) or Held()
+            self.pixels.add(pixels)
+            values = Held()
+            self.values.add(values)
+            self.look()
+            time.sleep(0.02)
+
+            def write():
+                time.sleep(0.1)
+                self.look()
+                return {"kind": type(values).__name__}
+
+            return write
+
+    stage = Counted(plan)
+    assert run_blocks(stage, range(BLOCKS)).computed == list(range(BLOCKS))
+    assert stage.most == [2, 2]
+    del stage.held
+    gc.collect()
+    assert not stage.pixels
+    assert not stage.values
+
+
+class Held:
+    """Stands for an array."""

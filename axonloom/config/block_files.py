@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from axonloom.config.settings import Settings
+from axonloom.config.volumes import RegionSettings
 
 Voxels = tuple[PositiveInt, PositiveInt, PositiveInt]
 Overlap = tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
@@ -53,6 +54,11 @@ class JoinSettings(Settings):
         default="blend",
         description="Where files overlap: blend takes the mean, weighted by the distance to each file's ends; crop takes each voxel from "
         "the file whose block it belongs to. Labels need crop.",
+    )
+    region: RegionSettings | None = Field(
+        default=None,
+        description="The voxels to join, counted as the files' names count them; any that no file holds are named, and nothing is "
+        "written. Default: all of the index's volume; without an index the box around all files, wherever it begins.",
     )
     voxel_size: Annotated[tuple[float, float, float] | None, Field()] = Field(
         default=None, description="Voxel size (z, y, x) in nm, where the folder has no index that says it."

@@ -7,7 +7,6 @@ written to the workspace (``batch-sizes/``, a file each) and read from there eve
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from axonloom.bad_input import BadInputError
 from axonloom.durable import make_json_once
+from axonloom.inference.pace import seconds_a_window
 from axonloom.inference.predictor import OutOfMemoryError, PredictionError, load_predictor
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint
@@ -122,6 +122,7 @@ def batch_for_gpu(
         "gpu": _gpu_name() if sees_one else None,
         "network": checkpoint.identity(),
         **{name: parameters.get(name) for name in ("window", "precision", "views", "torch")},
+        **{name: parameters[name] for name in ("channels_last", "compile") if name in parameters},
     }
     found = kept_batch(
         workspace, key, (lambda: tried_batch(checkpoint, parameters, filled, room)) if sees_one else None
@@ -129,7 +130,8 @@ def batch_for_gpu(
     if found is None:
         raise PredictionError(
             "infer.batch is auto, and there is no GPU here to try sizes on: set infer.batch, such as 4 (the result depends on it in "
-            "the last bit, so it has to be known before the first block)"
+            "the last bit, so it has to be known before the first block), or run `axonloom plan` once on a machine with such a GPU, which "
+            f"tries them and keeps the best in {workspace / FOLDER}"
         )
     return found
 
@@ -147,28 +149,19 @@ def tried_batch(
 ) -> int:
     """:func:`best_batch` of a network on the device of ``parameters``, with ``room`` bytes of it taken, and room for a second worker."""
     device = torch.device(parameters["device"])
-    settle = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     try:
         taken = torch.empty(room, dtype=torch.uint8, device=device)
     except torch.OutOfMemoryError:
         taken = None  # then the sums lie on the host
     channels = checkpoint.description.parameters.get("in_channels", 1)
 
-    def seconds_a_window(batch: int) -> float:
+    def seconds_of(batch: int) -> float:
         predictor = load_predictor(checkpoint, {**parameters, "batch": batch})
         windows = np.zeros((batch, channels, *parameters["window"]), np.float32)
-        rounds = -(-TIMED // batch)
         try:
-            predictor.predict(windows)
-            settle()
             # A second worker may be predicting too.
-            second = _taken_again(device)
-            begin = time.perf_counter()
-            for _ in range(rounds):
-                predictor.predict(windows)
-            settle()
-            del second
-            return (time.perf_counter() - begin) / (rounds * batch * filled(batch))
+            seconds = seconds_a_window(predictor, windows, -(-TIMED // batch), meanwhile=lambda: _taken_again(device))
+            return seconds / filled(batch)
         except torch.OutOfMemoryError as error:
             raise OutOfMemoryError(str(error)) from error
         except (RuntimeError, PredictionError) as error:
@@ -182,7 +175,7 @@ def tried_batch(
                 torch.cuda.reset_peak_memory_stats()
 
     try:
-        return best_batch(seconds_a_window)
+        return best_batch(seconds_of)
     finally:
         del taken
 

@@ -26,6 +26,7 @@ from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.places import in_fixed_places
 from axonloom.inference.predictor import OutOfMemoryError, Predictor, intra_op_threads
 from axonloom.inference.reflection import read_reflected
+from axonloom.memory_limit import memory_limit
 from axonloom.volumes.volume import Volume, VolumeError
 
 
@@ -105,6 +106,8 @@ def read_pixels(image: Volume, core: Box, lattice: WindowLattice) -> np.ndarray:
     """
     read = lattice.hull(core)
     try:
+        if read.voxels * (image.channels or 1) * image.dtype.itemsize > memory_limit():
+            raise MemoryError
         return read_reflected(image, read)
     except MemoryError as error:
         raise OutOfMemoryError(

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from axonloom.bad_input import BadInputError
 from axonloom.config.infer import InferSettings
+from axonloom.inference.compiled import CompiledNetwork
+from axonloom.inference.dry_run import dry_run
 from axonloom.inference.views import Views
+from axonloom.memory_limit import memory_limit
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import ForeignCheckpoint
 from axonloom.networks.layers import laid_out
@@ -89,6 +92,8 @@ class Predictor:
         Sides from which the network looks at each window; None: one.
     layout : torch.memory_format
         In which order a voxel's channels lie in memory while the network computes; it changes the last bits.
+    compiled : bool
+        Whether torch compiles the network (a module), when it is first used; it changes the last bits.
 
     Raises
     ------
@@ -108,6 +113,7 @@ class Predictor:
         channels: int | None = None,
         views: Views | None = None,
         layout: torch.memory_format = torch.contiguous_format,
+        compiled: bool = False,
     ) -> None:
         if batch < 1 or threads < 1:
             raise PredictionError(f"batch and threads are at least 1, not {batch} and {threads}")
@@ -126,6 +132,8 @@ class Predictor:
             network = network.eval().to(self.device)
             if layout != torch.contiguous_format:
                 network = laid_out(network, layout)
+            if compiled:
+                network = CompiledNetwork(network, layout)
         self.network = network
         self.normalisation = normalisation
         self.activation = ACTIVATIONS[activation] if isinstance(activation, str) else activation
@@ -218,6 +226,10 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | Forei
             f"infer.stride {tuple(stride)} is larger than the window {tuple(window)} that the checkpoint proposes and would "
             "leave gaps; set infer.window too, or leave infer.stride out"
         )
+    if settings.compile and not isinstance(checkpoint, Checkpoint):
+        raise PredictionError(
+            f"infer.compile is for axonloom's own networks, and {checkpoint.folder} is a program from elsewhere: leave it out"
+        )
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -235,6 +247,8 @@ def settings_that_matter(settings: InferSettings, checkpoint: Checkpoint | Forei
         # Only where they are asked for, so that what was made without stays valid.
         **({"margin": list(settings.margin)} if any(settings.margin) else {}),
         **({"pytc_compat": True} if settings.pytc_compat else {}),
+        **({"channels_last": settings.channels_last} if settings.channels_last != "auto" else {}),
+        **({"compile": True} if settings.compile else {}),
         **({"views": settings.views, "merge_views": settings.merge_views} if settings.views > 1 else {}),
     }
 
@@ -316,6 +330,8 @@ def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mappi
     ------
     PredictionError
         This machine has another version of torch, or no device of that kind: its bytes would not fit the other blocks'.
+    OutOfMemoryError
+        This machine has less memory than windows of that size take.
     """
     if parameters["torch"] != str(torch.__version__):
         raise PredictionError(
@@ -324,9 +340,12 @@ def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mappi
         )
     meaning = checkpoint.representation()
     # A CPU convolves faster where a voxel's channels lie together (1.1 to 1.4 times). A program from elsewhere may rely on their order.
-    together = parameters["device"] == "cpu" and isinstance(checkpoint, Checkpoint)
+    together = parameters.get("channels_last", parameters["device"] == "cpu" and isinstance(checkpoint, Checkpoint))
+    network = checkpoint.build_network()
+    if isinstance(checkpoint, Checkpoint):
+        _require_memory(network, checkpoint, parameters)
     return Predictor(
-        checkpoint.build_network(),
+        network,
         normalisation=_normalisation(checkpoint.normalisation, parameters.get("grey_levels")),
         activation=meaning.activation,
         views=_views(parameters, meaning),
@@ -336,4 +355,23 @@ def load_predictor(checkpoint: Checkpoint | ForeignCheckpoint, parameters: Mappi
         precision=parameters["precision"],
         channels=len(checkpoint.description.channels),
         layout=torch.channels_last_3d if together else torch.contiguous_format,
+        compiled=parameters.get("compile", False),
     )
+
+
+def _require_memory(network: nn.Module, checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> None:
+    """Refuse windows that this machine cannot hold: it would kill the process. A GPU says so itself."""
+    if parameters["device"] != "cpu":
+        return
+    shape = (parameters["batch"], checkpoint.description.parameters.get("in_channels", 1), *parameters["window"])
+    try:
+        needed = dry_run(network, shape).least_bytes // (2 if parameters["precision"] == "bfloat16" else 1)
+    except (RuntimeError, NotImplementedError):
+        # What does not fit is for the prediction to say.
+        return
+    if needed > (limit := memory_limit()):
+        raise OutOfMemoryError(
+            f"the network of {checkpoint.folder} takes at least {needed / 1e9:.1f} GB of memory for {parameters['batch']} "
+            f"window{'s' if parameters['batch'] > 1 else ''} of {tuple(parameters['window'])} voxels (z, y, x), and there are "
+            f"{limit / 1e9:.1f} GB: use a smaller " + ("infer.batch" if parameters["batch"] > 1 else "infer.window")
+        )

@@ -19,6 +19,7 @@ from axonloom.inference.batch_size import batch_for_gpu
 from axonloom.inference.blending import Blending
 from axonloom.inference.block_size import economical_block
 from axonloom.inference.blockwise import predict_block, read_pixels
+from axonloom.inference.dry_run import dry_run
 from axonloom.inference.lattice import WindowLattice
 from axonloom.inference.places import share_filled
 from axonloom.inference.predictor import PredictionError, Predictor, load_predictor, settings_that_matter
@@ -82,6 +83,11 @@ class InferStage(Stage):
             workspace=workspace,
         )
 
+    def __init__(self, plan: StagePlan) -> None:
+        super().__init__(plan)
+        #: What :meth:`ahead` has read, by block.
+        self.read_ahead: dict[int, tuple[np.ndarray | None, np.ndarray | None]] = {}
+
     @lazy
     def image(self) -> Volume:
         return open_volume_input(self.plan.inputs["image"], self.plan.workspace)
@@ -115,7 +121,7 @@ class InferStage(Stage):
         return keep[core.shifted([-a * f for a, f in zip(coarse.origin, factor, strict=True)]).slices]
 
     def prepare(self) -> None:
-        require_program_fits(self.plan)
+        require_network_fits(self.plan)
         grid = self.plan.grid
         ensure_volume(
             self.plan.folder / "affinities.zarr",
@@ -127,11 +133,6 @@ class InferStage(Stage):
             offset=self.image.offset,
             attributes={"axonloom_fingerprint": self.plan.fingerprint},
         )
-
-    @lazy
-    def read_ahead(self) -> dict[int, tuple[np.ndarray | None, np.ndarray | None]]:
-        """What :meth:`ahead` has read, by block."""
-        return {}
 
     def ahead(self, block: Block) -> None:
         self.read_ahead[block.index] = self._seen(block)
@@ -228,18 +229,24 @@ def planned_predictor(plan: StagePlan) -> Predictor:
     return load_predictor(planned_checkpoint(plan), plan.parameters)
 
 
-def require_program_fits(plan: StagePlan) -> None:
-    """Try a program from elsewhere on one batch of nothing, where this machine can: nobody has said what it takes and gives.
+def require_network_fits(plan: StagePlan) -> None:
+    """Refuse a network that cannot predict windows of this size, before the first block.
+
+    An own network is built, and run without values; a program from elsewhere, of which nobody has said what it takes and gives, or a
+    network that is to be compiled, is tried on one batch of nothing, where this machine can.
 
     Raises
     ------
+    CheckpointError
+        The weights are those of another network.
     PredictionError
         It fails, or gives something else than was said of it.
+    CompilationError
     """
     checkpoint, parameters = planned_checkpoint(plan), plan.parameters
-    if not isinstance(checkpoint, ForeignCheckpoint) or not (
-        parameters["device"] == "cpu" or torch.cuda.is_available()
-    ):
+    if isinstance(checkpoint, Checkpoint) and _is_known_to_fit(checkpoint, parameters) and "compile" not in parameters:
+        return
+    if parameters["device"] != "cpu" and not torch.cuda.is_available():
         return
     nothing = np.zeros((parameters["batch"], 1, *parameters["window"]), np.float32)
     try:
@@ -248,6 +255,17 @@ def require_program_fits(plan: StagePlan) -> None:
         raise PredictionError(
             f"{checkpoint.folder} cannot predict {nothing.shape} voxels (batch, channel, z, y, x): {str(error).splitlines()[-1]}"
         ) from error
+
+
+def _is_known_to_fit(checkpoint: Checkpoint, parameters: Mapping[str, Any]) -> bool:
+    """Whether a network gives each voxel of a window its channels; False where that takes a trial."""
+    network = checkpoint.build_network()
+    batch, window = parameters["batch"], parameters["window"]
+    try:
+        found = dry_run(network, (batch, checkpoint.description.parameters.get("in_channels", 1), *window))
+    except (RuntimeError, NotImplementedError, ValueError):
+        return False
+    return found.shape == (batch, len(checkpoint.description.channels), *window)
 
 
 def batches_at_once(stage: Stage) -> int:

@@ -47,14 +47,20 @@ class JoinFilesStage(MadeVolumeStage):
                 "join.source and join.target are not set: name a folder and a volume, as in `axonloom tools join FOLDER TARGET`"
             )
         target = new_target("join", settings.target, workspace)
-        found = BlockFiles.open(Path(placed(str(settings.source), workspace)))
-        opened = [found.volume(file) for file in found.files]
-        kinds = {(str(volume.dtype), volume.channels) for volume in opened}
+        wanted = settings.region
+        region = Box(start=wanted.start, end=wanted.stop) if wanted is not None else None
+        found = BlockFiles.open(Path(placed(str(settings.source), workspace)), region)
+        first = found.volume(found.files[0])
+        kinds = {(str(first.dtype), first.channels)}
+        for file in found.files[1:]:
+            # One at a time: there may be more of them than a process may have open.
+            opened = found.volume(file)
+            kinds.add((str(opened.dtype), opened.channels))
         if len(kinds) > 1:
             raise VolumeError(
                 f"the files in {found.folder} are of different kinds (type, channels): {sorted(map(str, kinds))}"
             )
-        dtype, channels = opened[0].dtype, opened[0].channels
+        dtype, channels = first.dtype, first.channels
         if settings.how == "blend" and dtype.kind in "ui" and dtype.itemsize >= 4:
             raise StageError(
                 f"{found.folder} holds {dtype}, which looks like labels: set join.how to crop, since a mean of ids is none"
@@ -68,7 +74,9 @@ class JoinFilesStage(MadeVolumeStage):
                 "how": settings.how,
                 "dtype": str(dtype),
                 "channels": channels,
-                "voxel_size": list(settings.voxel_size or found.voxel_size or ()) or None,
+                "voxel_size": list(settings.voxel_size or found.voxel_size or first.voxel_size or ()) or None,
+                # Only where it is asked for, so that what was made without stays valid.
+                **({"region": [region.origin, region.stop]} if region is not None else {}),
             },
             inputs={"files": files_input(found)},
             grid=grid,
@@ -77,7 +85,13 @@ class JoinFilesStage(MadeVolumeStage):
 
     @lazy
     def source(self) -> BlockFiles:
-        return BlockFiles.open(Path(self.plan.inputs["files"]["path"]))
+        return BlockFiles.open(Path(self.plan.inputs["files"]["path"]), self._region)
+
+    @property
+    def _region(self) -> Box | None:
+        """The voxels that were asked for."""
+        given = self.plan.parameters.get("region")
+        return Box(start=given[0], end=given[1]) if given is not None else None
 
     def create(self, uri: str) -> None:
         parameters, grid = self.plan.parameters, self.plan.grid
@@ -90,6 +104,15 @@ class JoinFilesStage(MadeVolumeStage):
             voxel_size=parameters["voxel_size"],
             offset=self.source.offset,
             attributes={FINGERPRINT: self.plan.fingerprint},
+        )
+
+    def warning(self) -> str | None:
+        # Nobody has said what should be there, and the first files may be missing as well as never have been asked for.
+        if self.source.made_from is not None or self._region is not None or not any(self.source.begins):
+            return None
+        return (
+            f"the names in {self.source.folder} begin at voxel {self.source.begins} (zyx): {self.target} gets {self.source.extent}; set "
+            "join.region where there should be more"
         )
 
     def process(self, block: Block) -> Mapping[str, Any]:

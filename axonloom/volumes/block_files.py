@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ import numpy as np
 from axonloom.durable import building, write_json
 from axonloom.geometry import Box, Zyx
 from axonloom.volumes.hdf5 import Hdf5Volume
+from axonloom.volumes.holes import holes
 from axonloom.volumes.open import create_volume, open_volume
 from axonloom.volumes.volume import Volume, VolumeError
 
@@ -57,6 +58,8 @@ class BlockFiles:
     offset : (z, y, x)
         Of the volume, in voxels.
     made_from : fingerprint of the stage that writes it; None where others did
+    begins : (z, y, x)
+        The voxel of the volume's first corner as names of files count: 0 but for chunks of a region.
     """
 
     folder: Path
@@ -65,10 +68,19 @@ class BlockFiles:
     voxel_size: tuple[float, float, float] | None = None
     offset: Zyx = (0, 0, 0)
     made_from: str | None = None
+    begins: Zyx = (0, 0, 0)
 
     @classmethod
-    def open(cls, folder: Path) -> BlockFiles:
+    def open(cls, folder: Path, region: Box | None = None, *, with_holes: bool = False) -> BlockFiles:
         """The files that a folder's index names, or those whose names say which voxels they hold.
+
+        Parameters
+        ----------
+        region : Box
+            The voxels wanted, counted as the names count them. Default: all of an index's volume; without an index the box around
+            all files, which may begin anywhere: chunks of a region keep the numbers of the whole volume.
+        with_holes : bool
+            Take a folder in which no file holds some of the voxels.
 
         Raises
         ------
@@ -80,14 +92,36 @@ class BlockFiles:
         found = cls._of_index(folder) if (folder / INDEX).exists() else cls._of_names(folder)
         missing = [file.name for file in found.files if not (folder / file.name).is_file()]
         if missing:
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            raise VolumeError(f"{folder} lacks {listed(missing)}: let what makes them end, or make them again")
+        files = found.within(region) if region is not None else found
+        if not with_holes and (lacking := files.lacking()):
             raise VolumeError(
-                f"{folder} lacks {', '.join(missing[:5])}{more}: let what makes them end, or make them again"
+                f"no file in {folder} holds the voxels {listed(lacking)} (zyx) of {files.extent}: make those files too"
             )
-        hole = first_hole(found.shape, [file.box for file in found.files])
-        if hole is not None:
-            raise VolumeError(f"no file in {folder} holds the voxels {hole} (zyx) of a volume of {found.shape}")
-        return found
+        return files
+
+    @property
+    def extent(self) -> Box:
+        """The whole volume, counted as the names count voxels."""
+        return Box(start=self.begins, size=self.shape)
+
+    def lacking(self) -> list[Box]:
+        """The voxels that no file holds, counted as the names count them."""
+        return [hole.shifted(self.begins) for hole in holes(self.shape, [file.box for file in self.files])]
+
+    def within(self, region: Box) -> BlockFiles:
+        """These files as those of another volume: the voxels of ``region``, counted as the names count them."""
+        z, y, x = (a - b for a, b in zip(region.origin, self.begins, strict=True))
+        back = (-z, -y, -x)
+        files = [
+            BlockFile(file.name, file.box.shifted(back), None if file.core is None else file.core.shifted(back))
+            for file in self.files
+        ]
+        inside = tuple(file for file in files if file.box.clipped(Box.of_shape(region.shape)).voxels)
+        if not inside:
+            raise VolumeError(f"no file in {self.folder} holds any voxel of {region} (zyx): they hold {self.extent}")
+        oz, oy, ox = self.offset
+        return replace(self, shape=region.shape, files=inside, offset=(oz + z, oy + y, ox + x), begins=region.origin)
 
     @classmethod
     def _of_index(cls, folder: Path) -> BlockFiles:
@@ -110,6 +144,7 @@ class BlockFiles:
                 tuple(content["voxel_size_nm"]) if content["voxel_size_nm"] else None,
                 cast(Zyx, tuple(content["offset_voxels"])),
                 content["made_from"],
+                cast(Zyx, tuple(content.get("names_begin_at", (0, 0, 0)))),
             )
         except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
             raise VolumeError(f"{folder / INDEX} is damaged ({error!r}): make the folder again") from error
@@ -131,8 +166,11 @@ class BlockFiles:
                 f"{folder} holds no blocks: neither {INDEX} nor files named name_z0-z1-y0-y1-x0-x1.h5 (or .tif)"
             )
         files.sort(key=lambda file: (file.box.origin, file.box.stop, file.name))
-        shape = cast(Zyx, tuple(max(file.box.stop[axis] for file in files) for axis in range(3)))
-        return cls(folder, shape, tuple(files))
+        first, last = (
+            [pick(getattr(file.box, end)[axis] for file in files) for axis in range(3)]
+            for pick, end in ((min, "origin"), (max, "stop"))
+        )
+        return cls(folder, cast(Zyx, tuple(last)), tuple(files)).within(Box(start=first, end=last))
 
     def write_index(self) -> None:
         """Whole, or not at all."""
@@ -145,6 +183,7 @@ class BlockFiles:
                 "voxel_size_nm": list(self.voxel_size) if self.voxel_size else None,
                 "offset_voxels": list(self.offset),
                 "made_from": self.made_from,
+                **({"names_begin_at": list(self.begins)} if any(self.begins) else {}),
                 "files": [
                     {
                         "name": file.name,
@@ -186,6 +225,12 @@ class BlockFiles:
         return found
 
 
+def listed(things: Sequence[object], most: int = 5) -> str:
+    """The first few, for a sentence."""
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return f"{', '.join(map(str, things[:most]))}{more}"
+
+
 def block_name(stem: str, box: Box, ending: str) -> str:
     """The name of the file that holds ``box``."""
     return f"{stem}_{'-'.join(f'{a}-{b}' for a, b in zip(box.origin, box.stop, strict=True))}.{ending}"
@@ -203,26 +248,3 @@ def write_block_file(path: Path, array: np.ndarray, **layout: Any) -> None:
         )
         made.write(made.box, array)
         made.sync(made.box)
-
-
-def first_hole(shape: Zyx, boxes: Sequence[Box]) -> Box | None:
-    """Some voxels of a volume that are in none of the boxes; None where all are."""
-    cuts = [
-        sorted(
-            {0, shape[axis], *(n for box in boxes for n in (box.origin[axis], box.stop[axis]) if 0 < n < shape[axis])}
-        )
-        for axis in range(3)
-    ]
-    covered = np.zeros([len(cut) - 1 for cut in cuts], bool)
-    place: list[Mapping[int, int]] = [{n: i for i, n in enumerate(cut)} for cut in cuts]
-    for box in boxes:
-        inside = box.clipped(Box.of_shape(shape))
-        if inside.voxels:
-            covered[
-                tuple(slice(place[axis][inside.origin[axis]], place[axis][inside.stop[axis]]) for axis in range(3))
-            ] = True
-    holes = np.argwhere(~covered)
-    if not len(holes):
-        return None
-    z, y, x = (int(n) for n in holes[0])
-    return Box(start=(cuts[0][z], cuts[1][y], cuts[2][x]), end=(cuts[0][z + 1], cuts[1][y + 1], cuts[2][x + 1]))

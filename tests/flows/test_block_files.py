@@ -1,80 +1,31 @@
-"""A volume to overlapping files, a network over them, and back: here, killed, with holes, and over what others made."""
+"""A volume to overlapping files and back: what comes out, and what is refused."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import signal
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
-import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from axonloom.alone import run_alone
-from axonloom.chain import Chain
-from axonloom.config.load import ConfigurationError, load_configuration
-from axonloom.geometry import Box
-from axonloom.inference.predictor import PredictionError
-from axonloom.networks.checkpoint import ModelDescription, write_checkpoint
-from axonloom.networks.normalisation import Normalisation
-from axonloom.networks.registry import build
-from axonloom.stage import StageError, StagePlan
-from axonloom.stages.tool_stage import forget_what_is_gone, require_own_targets, tool_stage
+from axonloom.config.load import ConfigurationError
+from axonloom.geometry import BlockGrid, Box, Zyx
+from axonloom.stage import StageError
+from axonloom.stages.tool_stage import tool_stage
 from axonloom.tools import TOOLS
-from axonloom.verify import repair, verify_stage
-from axonloom.volumes import VolumeError, create_volume, open_volume
-from axonloom.volumes.block_files import BlockFiles, first_hole
-from tests.flows.test_failures import axonloom, finished
-
-SHAPE = (33, 70, 65)
-
-
-def volume_of(folder: Path, array: np.ndarray, name: str = "em.zarr") -> str:
-    made = create_volume(
-        str(folder / name),
-        shape=array.shape,
-        dtype=array.dtype,
-        chunk=(16, 16, 16),
-        voxel_size=(40, 8, 8),
-        offset=(5, 0, 7),
-    )
-    made.write(made.box, array)
-    return str(folder / name)
-
-
-def settings(folder: Path, **given: object) -> list[str]:
-    given = {"workspace": str(folder / "work"), "blocks.shape": [16, 32, 32], **given}
-    return [f"{key.replace('__', '.')}={json.dumps(value)}" for key, value in given.items()]
-
-
-def plans(tool: str, folder: Path, **given: object) -> tuple[StagePlan, ...]:
-    return TOOLS[tool](load_configuration(None, settings(folder, **given)))
-
-
-def run(tool: str, folder: Path, **given: object) -> StagePlan:
-    (plan,) = plans(tool, folder, **given)
-    plan.save()
-    require_own_targets([plan])
-    report = run_alone(plan)
-    assert not report.failed, report.failed
-    tool_stage(plan).finish()
-    return plan
-
-
-def cut(folder: Path, array: np.ndarray) -> StagePlan:
-    """Files of an array in the folder ``b``."""
-    source = volume_of(folder, array)
-    return run("split", folder, split__source=source, split__target=str(folder / "b"), split__block=[20] * 3)
+from axonloom.verify import verify_stage
+from axonloom.volumes import VolumeError, open_volume
+from axonloom.volumes.block_files import BlockFiles, block_name
+from axonloom.volumes.holes import first_hole, holes
+from tests.flows.block_files import SHAPE, cut, noise, plans, run, small_checkpoint, volume_of
 
 
 @pytest.fixture
 def image() -> np.ndarray:
-    return np.random.default_rng(4).integers(0, 256, SHAPE, dtype=np.uint8)
+    return noise()
 
 
 @pytest.mark.parametrize("format", ["tif", "h5"])
@@ -178,109 +129,11 @@ def test_folders_and_volumes_of_others_are_left_alone(tmp_path, image):
     np.testing.assert_array_equal(open_volume(source).read(), image)
 
 
-def test_half_a_volume_has_no_name_yet(tmp_path, image):
-    cut(tmp_path, image)
-    joining = {"join__source": str(tmp_path / "b"), "join__target": str(tmp_path / "a.zarr")}
-    (plan,) = plans("join", tmp_path, **joining)
-    assert not run_alone(plan, range(5)).failed
-    assert not (tmp_path / "a.zarr").exists()
-    run("join", tmp_path, **joining)
-    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
-    assert len(list(plan.ledger.facts())) == len(plan.grid)
-    assert not [v for v in verify_stage(plan) if v.damage is not None or not v.compared]
-    # A result that was deleted is made again.
-    shutil.rmtree(tmp_path / "a.zarr")
-    forget_what_is_gone([plan])
-    run("join", tmp_path, **joining)
-    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
-
-
-def test_a_file_that_was_deleted_is_made_again(tmp_path, image):
-    given = {
-        "split__source": volume_of(tmp_path, image),
-        "split__target": str(tmp_path / "b"),
-        "split__block": [20] * 3,
-    }
-    plan = run("split", tmp_path, **given)
-    files = BlockFiles.open(tmp_path / "b")
-    others = {f.name: (tmp_path / "b" / f.name).stat().st_mtime_ns for f in files.files}
-    lost = files.files[3].name
-    del others[lost]
-    (tmp_path / "b" / lost).unlink()
-    forget_what_is_gone([plan])
-    run("split", tmp_path, **given)
-    np.testing.assert_array_equal(files.volume(files.files[3]).read(), image[files.files[3].box.slices])
-    assert {name: (tmp_path / "b" / name).stat().st_mtime_ns for name in others} == others
-
-
-def test_what_was_repaired_gets_into_the_file(tmp_path, image):
-    cut(tmp_path, image)
-    joining = {"join__source": str(tmp_path / "b"), "join__target": str(tmp_path / "a.h5")}
-    (plan,) = plans("join", tmp_path, **joining)
-    assert not run_alone(plan).failed
-    stage = tool_stage(plan)
-    core = plan.grid.block(2).core
-    stage.output.write(core, np.zeros(core.shape, np.uint8))
-    stage.finish()
-    assert not np.array_equal(open_volume(joining["join__target"]).read(), image)
-    damages = [v.damage for v in verify_stage(plan) if v.damage is not None]
-    assert [d.block for d in damages] == [2]
-    repair(plan, damages)
-    run("join", tmp_path, **joining)
-    np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), image)
-    made = (tmp_path / "a.h5").stat().st_mtime_ns
-    run("join", tmp_path, **joining)
-    assert (tmp_path / "a.h5").stat().st_mtime_ns == made
-
-
-@pytest.mark.slow
-@pytest.mark.flow
-def test_failed_blocks_that_are_retried_give_the_volume_its_name(prefect_api, tmp_path, image):
-    run("split", tmp_path, split__source=volume_of(tmp_path, image), split__target=str(tmp_path / "b"))
-    target = str(tmp_path / "a.zarr")
-    given = {"join__source": str(tmp_path / "b"), "join__target": target, "blocks__shape": [16, 70, 65]}
-    (plan,) = plans("join", tmp_path, **given)
-    plan.save()
-    stage = tool_stage(plan)
-    stage.prepare()
-    # No chunk can be written while this file stands where their folder belongs.
-    in_the_way = Path(stage.building, "c")
-    in_the_way.touch()
-    options = [word for each in settings(tmp_path, **given, compute__retries=0) for word in ("--set", each)]
-    code, output = finished(axonloom(prefect_api, "tools", "join", tmp_path / "b", target, *options))
-    assert code == 1, output
-    assert plan.ledger.read().failed
-    in_the_way.unlink()
-    project = tmp_path / "project.yaml"
-    project.write_text(
-        f"workspace: {tmp_path / 'work'}\nblocks: {{shape: [16, 70, 65]}}\njoin: {{source: {tmp_path / 'b'}, target: {target}}}\n"
-    )
-    code, output = finished(axonloom(prefect_api, "retry-failed", project))
-    assert code == 0, output
-    assert "nothing is left to do" in output
-    np.testing.assert_array_equal(open_volume(target).read(), image)
-
-
 @pytest.mark.parametrize("target", ["gs://bucket/a.zarr", "precomputed://gs://bucket/a", "a.h5:main"])
 def test_targets_that_blocks_cannot_share_are_refused(tmp_path, image, target):
     run("split", tmp_path, split__source=volume_of(tmp_path, image), split__target=str(tmp_path / "b"))
     with pytest.raises(StageError, match=r"join\.target is"):
         plans("join", tmp_path, join__source=str(tmp_path / "b"), join__target=target)
-
-
-def test_images_that_a_network_does_not_know_are_refused(tmp_path, image):
-    checkpoint = str(small_checkpoint(tmp_path))
-    run(
-        "split", tmp_path, split__source=volume_of(tmp_path, image.astype(np.uint16)), split__target=str(tmp_path / "b")
-    )
-    with pytest.raises(PredictionError, match="holds uint16"):
-        plans(
-            "predict",
-            tmp_path,
-            predict__source=str(tmp_path / "b"),
-            predict__target=str(tmp_path / "p"),
-            infer__checkpoint=checkpoint,
-        )
 
 
 def test_labels_are_not_averaged(tmp_path):
@@ -291,96 +144,6 @@ def test_labels_are_not_averaged(tmp_path):
         run("join", tmp_path, **joining)
     run("join", tmp_path, **joining, join__how="crop")
     np.testing.assert_array_equal(open_volume(joining["join__target"]).read(), labels)
-
-
-def small_checkpoint(folder: Path) -> Path:
-    parameters = {"filters": [8, 8], "isotropy": [True, True], "norm": "bn", "pooling": True}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = build("residual_unet_3d", **parameters)
-    description = ModelDescription(
-        architecture="residual_unet_3d", parameters=parameters, representation="affinity", representation_parameters={},
-        channels=("z", "y", "x"), normalisation=Normalisation(), voxel_size=None, patch=(8, 16, 16), window=(8, 16, 16), iteration=1,
-    )  # fmt: skip
-    return write_checkpoint(folder / "network", description, network.state_dict()).folder
-
-
-def test_predicted_file_by_file_is_the_whole_but_near_the_files_ends(tmp_path, image):
-    source, checkpoint = volume_of(tmp_path, image), str(small_checkpoint(tmp_path))
-    network = {
-        "infer__checkpoint": checkpoint,
-        "infer__device": "cpu",
-        "infer__stride": [8, 16, 16],
-        "infer__window": [8, 16, 16],
-    }
-    configuration = load_configuration(None, settings(tmp_path, **network, volumes__image__path=source))
-    direct = Chain(configuration).infer
-    assert not run_alone(direct).failed
-    whole = open_volume(str(direct.folder / "affinities.zarr")).read()
-    # Blocks and overlaps of whole windows: files have the windows that the volume has.
-    run(
-        "split", tmp_path, split__source=source, split__target=str(tmp_path / "blocks"), split__block=[16, 32, 32],
-        split__overlap=[8, 16, 16],
-    )  # fmt: skip
-    run(
-        "predict",
-        tmp_path,
-        **network,
-        predict__source=str(tmp_path / "blocks"),
-        predict__target=str(tmp_path / "predicted"),
-    )
-    run(
-        "join",
-        tmp_path,
-        join__source=str(tmp_path / "predicted"),
-        join__target=str(tmp_path / "a.zarr"),
-        join__how="crop",
-    )
-    np.testing.assert_array_equal(open_volume(str(tmp_path / "a.zarr")).read(), whole)
-    # Blended, all files that hold a voxel have a say; here they agree but at the volume's far ends, where windows reach out.
-    run("join", tmp_path, join__source=str(tmp_path / "predicted"), join__target=str(tmp_path / "b.zarr"))
-    blended = open_volume(str(tmp_path / "b.zarr")).read()
-    np.testing.assert_array_equal(blended[:, :16, :32, :32], whole[:, :16, :32, :32])
-
-
-@pytest.mark.slow
-@pytest.mark.flow
-def test_from_the_command_line_killed_and_on(prefect_api, tmp_path):
-    image = np.random.default_rng(9).integers(0, 256, (128, 256, 256), dtype=np.uint8)
-    source = volume_of(tmp_path, image)
-    place = ["--set", f"workspace={tmp_path / 'work'}", "--set", "blocks.shape=[16,32,32]"]
-    split = [
-        "tools",
-        "split",
-        source,
-        tmp_path / "blocks",
-        *place,
-        "--set",
-        "split.block=[8,32,32]",
-        "--set",
-        "split.overlap=[2,8,8]",
-    ]
-    (plan,) = plans(
-        "split", tmp_path, split__source=source, split__target=str(tmp_path / "blocks"), split__block=[8, 32, 32],
-        split__overlap=[2, 8, 8],
-    )  # fmt: skip
-    process = axonloom(prefect_api, *split)
-    while process.poll() is None and len(plan.ledger.read().done) < 100:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 100 <= len(plan.ledger.read().done) < len(plan.grid)
-    with pytest.raises(VolumeError, match="lacks"):
-        BlockFiles.open(tmp_path / "blocks")
-    code, output = finished(axonloom(prefect_api, *split))
-    assert code == 0, output
-    assert len(list(plan.ledger.facts())) == len(plan.grid)
-    code, output = finished(axonloom(prefect_api, "tools", "join", tmp_path / "blocks", tmp_path / "again.tif", *place))
-    assert code == 0, output
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "again.tif"), image)
-    code, output = finished(axonloom(prefect_api, "tools", "join", tmp_path / "nothing", tmp_path / "c.tif", *place))
-    assert code == 2
-    assert "is no folder" in output
 
 
 def test_tools_say_what_they_lack(tmp_path):
@@ -399,3 +162,76 @@ def test_holes_are_found_wherever_they_are():
     ]
     assert first_hole((4, 4, 4), boxes) == Box(start=(0, 2, 2), end=(2, 4, 4))
     assert first_hole((4, 4, 4), [*boxes, Box(start=(0, 1, 1), end=(3, 4, 4))]) is None
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-2, 7)] * 3, *[st.integers(1, 5)] * 3), max_size=6),
+    st.tuples(*[st.integers(1, 6)] * 3),
+)
+def test_holes_and_boxes_are_the_volume(boxes, shape):
+    some = [Box(start=b[:3], size=b[3:]) for b in boxes]
+    held, missing = np.zeros(shape, bool), np.zeros(shape, int)
+    for box in some:
+        held[box.clipped(Box.of_shape(shape)).slices] = True
+    for hole in holes(shape, some):
+        assert hole.voxels
+        missing[hole.slices] += 1
+    np.testing.assert_array_equal(missing, ~held)
+
+
+def chunks_of(folder: Path, whole: np.ndarray, begin: Zyx, size: Zyx, without: tuple[int, ...] = ()) -> list[str]:
+    """Chunks of (c, z, y, x) in PyTorch Connectomics' way, whose names count from ``begin``; the names of all."""
+    folder.mkdir()
+    names = []
+    for block in BlockGrid(Box.of_shape(whole.shape[1:]), size):
+        names.append(block_name("result", block.core.shifted(begin), "h5"))
+        if block.index not in without:
+            with h5py.File(folder / names[-1], "w") as file:
+                file["main"] = whole[(slice(None), *block.core.slices)]
+    return names
+
+
+def test_chunks_of_a_region_are_joined_where_they_lie(tmp_path):
+    whole = np.random.default_rng(0).integers(0, 256, (3, 10, 12, 14), dtype=np.uint8)
+    chunks_of(tmp_path / "chunks", whole, (20, 0, 7), (5, 12, 7))
+    target = str(tmp_path / "a.zarr")
+    plan = run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=target)
+    found = open_volume(target)
+    np.testing.assert_array_equal(found.read(), whole)
+    assert tuple(found.offset) == (20, 0, 7)
+    # Nobody has said that there are no chunks before.
+    assert "begin at voxel (20, 0, 7)" in (tool_stage(plan).warning() or "")
+    region = {"join__region__start": [20, 0, 7], "join__region__stop": [30, 12, 21]}
+    plan = run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "b.zarr"), **region)
+    assert tool_stage(plan).warning() is None
+    np.testing.assert_array_equal(open_volume(str(tmp_path / "b.zarr")).read(), whole)
+    region = {"join__region__start": [22, 1, 7], "join__region__stop": [26, 12, 20]}
+    run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "c.zarr"), **region)
+    found = open_volume(str(tmp_path / "c.zarr"))
+    np.testing.assert_array_equal(found.read(), whole[:, 2:6, 1:, :13])
+    assert tuple(found.offset) == (22, 1, 7)
+    region = {"join__region__start": [0, 0, 0], "join__region__stop": [30, 12, 21]}
+    with pytest.raises(VolumeError, match=r"Box\[0:20, 0:12, 0:21\], Box\[20:30, 0:12, 0:7\]"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "d.zarr"), **region)
+    region = {"join__region__start": [0, 0, 0], "join__region__stop": [9, 9, 9]}
+    with pytest.raises(VolumeError, match="holds any voxel of"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "d.zarr"), **region)
+    assert not (tmp_path / "d.zarr").exists()
+
+
+def test_a_part_of_a_folder_with_an_index_is_joined(tmp_path, image):
+    cut(tmp_path, image)
+    region = {"join__region__start": [3, 0, 21], "join__region__stop": [30, 70, 40]}
+    run("join", tmp_path, join__source=str(tmp_path / "b"), join__target=str(tmp_path / "a.zarr"), **region)
+    found = open_volume(str(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(found.read(), image[3:30, :, 21:40])
+    assert tuple(found.offset) == (8, 0, 28)
+
+
+def test_each_missing_chunk_is_named(tmp_path):
+    whole = np.zeros((3, 10, 12, 14), np.uint8)
+    names = chunks_of(tmp_path / "chunks", whole, (20, 0, 7), (5, 6, 7), without=(1, 6))
+    assert names[1] == "result_20-25-0-6-14-21.h5"
+    with pytest.raises(VolumeError, match=r"Box\[20:25, 0:6, 14:21\], Box\[25:30, 6:12, 7:14\]"):
+        run("join", tmp_path, join__source=str(tmp_path / "chunks"), join__target=str(tmp_path / "a.zarr"))
+    assert not (tmp_path / "a.zarr").exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+
 import h5py
 import numpy as np
 import pytest
@@ -11,12 +14,12 @@ from axonloom.stages.inputs import files_input
 from axonloom.stages.tool_stage import forget_what_is_gone
 from axonloom.volumes import VolumeError, open_volume
 from axonloom.volumes.block_files import BlockFiles
-from tests.flows.test_block_files import SHAPE, run, volume_of
+from tests.flows.block_files import noise, run, volume_of
 
 
 @pytest.fixture
 def image() -> np.ndarray:
-    return np.random.default_rng(4).integers(0, 256, SHAPE, dtype=np.uint8)
+    return noise()
 
 
 def test_missing_and_half_written_blocks_are_named(tmp_path, image):
@@ -79,3 +82,19 @@ def test_half_written_tiff_blocks_are_named_and_leftovers_go(tmp_path, image):
     assert files_input(BlockFiles.open(tmp_path / "blocks"))["identity"] == identity
     run("join", tmp_path, **joining)
     np.testing.assert_array_equal(open_volume(str(tmp_path / "a.zarr")).read(), image)
+
+
+def test_a_folder_of_more_files_than_a_process_may_open(tmp_path):
+    folder = tmp_path / "chunks"
+    folder.mkdir()
+    for x in range(60):
+        with h5py.File(folder / f"result_0-1-0-1-{x}-{x + 1}.h5", "w") as file:
+            file["main"] = np.full((1, 1, 1), x, np.uint8)
+    run("join", tmp_path, join__source=str(folder), join__target=str(tmp_path / "warm.zarr"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 25, hard))
+    try:
+        run("join", tmp_path, join__source=str(folder), join__target=str(tmp_path / "a.zarr"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert open_volume(str(tmp_path / "a.zarr")).read().ravel().tolist() == list(range(60))

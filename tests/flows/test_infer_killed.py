@@ -16,7 +16,7 @@ from axonloom.alone import run_alone
 from axonloom.chain import Chain
 from axonloom.config.load import load_configuration
 from axonloom.volumes import open_volume
-from tests.flows.test_block_files import small_checkpoint
+from tests.flows.block_files import small_checkpoint
 from tests.flows.test_failures import axonloom, finished
 
 pytestmark = pytest.mark.flow

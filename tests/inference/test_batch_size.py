@@ -9,12 +9,12 @@ import torch
 from axonloom.bad_input import BadInputError
 from axonloom.config.infer import InferSettings
 from axonloom.config.model import ModelSettings
-from axonloom.inference import batch_size
+from axonloom.inference import pace
 from axonloom.inference.batch_size import FOLDER, batch_for_gpu, best_batch, kept_batch, tried_batch
 from axonloom.inference.predictor import OutOfMemoryError, PredictionError, settings_that_matter
 from axonloom.networks.checkpoint import Checkpoint
 from axonloom.networks.foreign import open_checkpoint
-from tests.flows.test_block_files import small_checkpoint
+from tests.flows.block_files import small_checkpoint
 
 KEY = {"gpu": "one", "network": "abc", "window": [64, 64, 64]}
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_a_batch_that_blocks_hardly_fill_is_not_taken(tmp_path, monkeypatch):
     """Faster a window, but most places stay empty."""
     times = iter(np.cumsum([0, 1.0, 0, 0.5, 0, 0.25] + [0, 0.125] * 20))
-    monkeypatch.setattr(batch_size.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: next(times))
     checkpoint = Checkpoint.open(small_checkpoint(tmp_path))
     parameters = settings_that_matter(InferSettings(device="cpu", window=(8, 16, 16)), checkpoint)
     # Four windows take 1 s one by one, 0.5 s in pairs, 0.25 s at once, and eight 0.125 s.

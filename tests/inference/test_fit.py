@@ -27,7 +27,7 @@ from axonloom.stage import StageError
 from axonloom.stages.infer import tissue_factor
 from axonloom.verify import verify_stage
 from axonloom.volumes import create_volume, open_volume
-from tests.flows.test_block_files import small_checkpoint
+from tests.flows.block_files import small_checkpoint
 
 SHAPE = (20, 50, 70)
 

@@ -9,7 +9,7 @@ import pytest
 
 from axonloom.config.load import load_configuration
 from axonloom.volumes import open_volume
-from tests.flows.test_block_files import settings, small_checkpoint, volume_of
+from tests.flows.block_files import settings, small_checkpoint, volume_of
 from tests.slurm.test_batches import compute
 
 pytestmark = [pytest.mark.flow, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -58,6 +58,16 @@ def test_where_jobs_have_gpus_and_this_machine_sees_none_a_device_is_asked_for(m
     require_device_chosen(InferSettings(), ON_GPU_JOBS)
 
 
+def test_where_this_machine_sees_a_gpu_and_jobs_have_none_a_device_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for profiles in (ProfilesSettings(), ProfilesSettings(gpu=JobProfile())):
+        jobs = ON_GPU_JOBS.model_copy(update={"profiles": profiles})
+        with pytest.raises(ConfigurationError, match=r"the GPU that is seen here.*set infer\.device to cpu"):
+            require_device_chosen(InferSettings(), jobs)
+        require_device_chosen(InferSettings(device="cpu"), jobs)
+        require_device_chosen(InferSettings(), jobs.model_copy(update={"on": "local"}))
+
+
 def test_inference_has_the_gpu_profile_where_there_is_one():
     with_gpu = ComputeSettings.model_validate({"on": "slurm", "profiles": {"gpu": {"gres": "gpu:1"}}})
     assert profile_of("infer", with_gpu) == "gpu"
