@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from axonloom.config.train import TrainSettings
@@ -16,6 +18,7 @@ from axonloom.networks.registry import build
 from axonloom.training.average import WeightAverage
 from axonloom.training.errors import TrainingError
 from axonloom.training.example import Example
+from axonloom.training.mixing import mixed_loss
 from axonloom.training.network import chosen_network
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
@@ -253,6 +256,9 @@ class Session:
                 "with train.start_from to go on from its weights"
             )
         before, now = checkpoint.description.settings, self.settings.model_dump(mode="json")
+        with suppress(ValidationError):
+            # What an older axonloom did not have is what it did: the default.
+            before = TrainSettings.model_validate(before).model_dump(mode="json")
         changed = [name for name in now if name not in FREE and before.get(name) != now[name]]
         if changed:
             raise TrainingError(
@@ -275,7 +281,7 @@ class Session:
         with torch.autocast(self.device.type, dtype=kind, enabled=precision != "float32"):
             logits = network(image.contiguous(memory_format=self.layout))
         logits = logits.float()
-        return logits, self.sampler.representation.loss(logits, target, weight)
+        return logits, mixed_loss(self.sampler.representation.loss, samples, logits, target, weight)
 
     def _blame(self, samples: Sequence[Sample], logits: Sequence[Tensor], loss: float) -> str:
         """Which sample made the loss useless, if one can be told from the others."""
@@ -284,8 +290,10 @@ class Session:
         guilty = guilty or [s for s, own in zip(samples, logits, strict=True) if not bool(torch.isfinite(own).all())]
         guilty = guilty or list(samples)
         named = "; ".join(
-            f"sample {sample.index}, {sample.crop.box} of {self.sampler.volumes[sample.crop.volume].image.uri}"
+            f"sample {each.index}, {each.crop.box} of {self.sampler.volumes[each.crop.volume].image.uri}"
             for sample in guilty
+            for each in (sample, sample.other)
+            if each is not None
         )
         return (
             f"the loss or its gradient is not a finite number at iteration {self.iteration} (loss {loss}): {named}; look "
