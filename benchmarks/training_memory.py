@@ -38,7 +38,7 @@ hdf5._CHUNK_CACHE_BYTES = 0
 
 folder, tiny, real, cache = Path(sys.argv[1]), sys.argv[2:4], sys.argv[4:6], float(sys.argv[6])
 settings = TrainSettings.model_validate({
-    "network": {"architecture": "residual_unet_3d", "parameters": {"filters": [4, 4], "isotropy": [True, True], "norm": "gn"}},
+    "network": {"architecture": "residual_unet_3d", "parameters": {"filters": [8, 8], "isotropy": [True, True], "norm": "gn"}},
     "patch": [16, 32, 32], "iterations": 40, "threads": 1, "loaders": 2, "cache": cache, "device": "cpu", "tensorboard": False,
     "validation": {"every": 20, "crops": 2}, "checkpoint_every": 40,
 })

@@ -54,10 +54,11 @@ def copy_paste(
         return image, labels, valid
     angle, mirrored = _place(there, random)
     pasted = _turned(labels, angle, mirrored, order=0)
-    pasted[
-        ndimage.binary_dilation(there, np.ones((3, 3, 3), bool), iterations=settings.gap) if settings.gap else there
-    ] = 0
-    onto = pasted > 0
+    kept_free = there
+    if settings.gap:
+        around = np.ones((3, 3, 3), bool)
+        kept_free = np.asarray(ndimage.binary_dilation(there, around, iterations=settings.gap), bool)
+    onto = (pasted > 0) & ~kept_free
     if valid is not None:
         was_valid = _turned(valid, angle, mirrored, order=0)
         onto &= was_valid

@@ -215,8 +215,10 @@ class Sampler:
     ) -> Sample:
         target, weight = self.representation.targets(np.ascontiguousarray(labels), valid)
         inner = tuple(slice(a, n - b) for a, n, b in zip(self.low, labels.shape, self.high, strict=True))
-        cut = [np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)]
-        return Sample(index, crop, *cut)
+        image, target, weight = (
+            np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)
+        )
+        return Sample(index, crop, image, target, weight)
 
     def _image(self, crop: Crop) -> np.ndarray:
         image = self._readers[crop.volume][0].read(crop.box)
