@@ -98,6 +98,33 @@ class CutNoiseSettings(Settings):
     )
 
 
+class CopyPasteSettings(Settings):
+    """Objects once more in the background, turned (Ghiasi et al. 2021); labels follow."""
+
+    share: Probability = Field(default=0.0, description=SHARE)
+    largest: float = Field(
+        default=0.7, gt=0, le=1, description="Samples of which a larger share belongs to objects stay as they are."
+    )
+    gap: int = Field(default=3, ge=0, description="Voxels that stay free around objects that are there already.")
+    new_ids: bool = Field(
+        default=True,
+        description="Pasted objects are objects of their own; false where labels are classes (semantic), which stay what they are.",
+    )
+
+
+class MixUpSettings(Settings):
+    """Another sample in the image (Zhang et al. 2018)."""
+
+    share: Probability = Field(default=0.0, description=SHARE)
+    low: float = Field(default=0.7, ge=0.5, le=1, description="Least share of the image that is the sample's own.")
+    high: float = Field(default=0.9, ge=0.5, le=1, description="Largest share of the image that is the sample's own.")
+    targets: Literal["both", "stronger"] = Field(
+        default="both",
+        description="What counts as right: the targets of both, each as much as its image; or those of the stronger image alone, the "
+        "other being noise, as in PyTorch Connectomics.",
+    )
+
+
 class AugmentSettings(Settings):
     """How a training sample is changed, so that the network learns what does not matter."""
 
@@ -137,6 +164,8 @@ class AugmentSettings(Settings):
     motion_blur: MotionBlurSettings = Field(default=MotionBlurSettings(), description="Sections that moved.")
     cut_blur: CutBlurSettings = Field(default=CutBlurSettings(), description="A part out of focus.")
     cut_noise: CutNoiseSettings = Field(default=CutNoiseSettings(), description="A noisy part.")
+    copy_paste: CopyPasteSettings = Field(default=CopyPasteSettings(), description="Objects once more.")
+    mix_up: MixUpSettings = Field(default=MixUpSettings(), description="Two samples in one.")
 
     @model_validator(mode="after")
     def _ordered(self) -> AugmentSettings:
@@ -144,4 +173,6 @@ class AugmentSettings(Settings):
             raise ValueError(
                 f"cut_blur.low ({self.cut_blur.low}) must not be above cut_blur.high ({self.cut_blur.high})"
             )
+        if self.mix_up.low > self.mix_up.high:
+            raise ValueError(f"mix_up.low ({self.mix_up.low}) must not be above mix_up.high ({self.mix_up.high})")
         return self

@@ -42,6 +42,7 @@ class TargetSettings(Settings):
 
     kind: Literal[
         "affinity",
+        "centred_affinity",
         "foreground",
         "polarity",
         "contour",

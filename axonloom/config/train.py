@@ -114,6 +114,11 @@ class TrainSettings(Settings):
     regularisers: tuple[RegulariserSettings, ...] = Field(
         default=(), description="Terms beside the losses of train.targets, of several predictions of one voxel."
     )
+    pytc_compat: bool = Field(
+        default=False,
+        description="With train.targets: weigh voxels under a valid mask as PyTorch Connectomics does, its mistakes included, to repeat "
+        "old results (see docs/targets.md).",
+    )
     erosion: int | None = Field(
         default=None,
         ge=0,
@@ -203,6 +208,16 @@ class TrainSettings(Settings):
         given = [name for name in alone if getattr(self, name) != fields[name].default]
         if self.targets and given:
             raise ValueError(f"{' and '.join(given)}: for affinities alone; with train.targets say it there")
+        paste = self.augment.copy_paste
+        if paste.share > 0 and paste.new_ids:
+            for target in self.targets:
+                if target.kind == "semantic" or target.parameters.get("ids"):
+                    raise ValueError(
+                        f"augment.copy_paste gives pasted objects new numbers, and those of {target.kind} mean something: set "
+                        "augment.copy_paste.new_ids to false"
+                    )
+        if self.pytc_compat and not self.targets:
+            raise ValueError("train.pytc_compat is about the weights of train.targets, which are not set")
         if self.regularisers and not self.targets:
             raise ValueError("train.regularisers are about train.targets, which are not set")
         if self.network is not None and self.patch is None:

@@ -48,7 +48,9 @@ def augmentation(configuration: PytcConfiguration) -> tuple[dict[str, Any], list
     of = {name: _section(name, given.get(name, {}), notes) for name in DEFAULTS}
     share = {name: float(section["P"]) if section["ENABLED"] else 0.0 for name, section in of.items()}
     if share["COPYPASTE"]:
-        raise PytcError("AUGMENTOR.COPYPASTE is experimental there and gives a wrong type; axonloom does not have it")
+        notes.append(
+            "AUGMENTOR.COPYPASTE: there what is pasted keeps the label of the background; here it has labels of its own"
+        )
     if 0 < share["FLIP"] < 1:
         notes.append("AUGMENTOR.FLIP.P: mirroring and transposing are drawn for each axis in every sample")
     free_angles = share["ROTATE"] if not of["ROTATE"]["ROT90"] else 0.0
@@ -71,7 +73,14 @@ def augmentation(configuration: PytcConfiguration) -> tuple[dict[str, Any], list
             "high": of["CUTBLUR"]["DOWN_RATIO_MAX"], "across_sections": bool(of["CUTBLUR"]["DOWNSAMPLE_Z"]),
         },
         "cut_noise": {"share": share["CUTNOISE"], "size": of["CUTNOISE"]["LENGTH_RATIO"], "strength": of["CUTNOISE"]["SCALE"]},
+        "copy_paste": {"share": share["COPYPASTE"], "largest": of["COPYPASTE"]["AUG_THRES"], "new_ids": not _labels_are_classes(configuration)},
     }, notes  # fmt: skip
+
+
+def _labels_are_classes(configuration: PytcConfiguration) -> bool:
+    """Whether a target reads labels by their numbers: a number of its own would be another class."""
+    options = [str(each).split("-") for each in configuration["MODEL"]["TARGET_OPT"]]
+    return any(code == "9" or (code == "0" and bool(rest)) for code, *rest in options)
 
 
 def _section(name: str, given: Any, notes: list[str]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
+from axonloom.geometry import BlockGrid, Box
 from axonloom.provenance import fingerprint
 from axonloom.pytc.configuration import PytcError
-from axonloom.volumes import create_volume, open_volume
+from axonloom.pytc.resampling import PART, Read, Resampling
+from axonloom.volumes import Volume, create_volume, open_volume
+from axonloom.volumes.tiles import as_labels
 
 
 def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder: Path, *, stretch: bool = True) -> str:
@@ -21,7 +23,7 @@ def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder
 
     That is ``path`` itself where it is uint8 and nothing is asked for. Else a copy is made in ``folder``, once: grey levels of
     other types go to 0..255 by the volume's least and largest (PyTC's rule, so two parts of one volume differ), then it is zoomed by
-    ``scale`` and grown by ``pad`` voxels (z, y, x) of reflection. The volume is handled in memory, as there. Without ``stretch``
+    ``scale`` and grown by ``pad`` voxels (z, y, x) of reflection. The volume is handled part by part. Without ``stretch``
     (``DATASET.NORMALIZE_RANGE`` False) other types are refused: there they would reach the network as they are, divided by 255.
 
     Raises
@@ -39,16 +41,9 @@ def prepared_image(path: str, scale: Sequence[float], pad: Sequence[int], folder
         )
     if image.dtype == np.uint8 and all(s == 1 for s in scale) and not any(pad):
         return _opened_as(path)
-    name = fingerprint({"image": image.identity(), "scale": list(scale), "pad": list(pad), "version": 1})[:16]
-
-    def made() -> np.ndarray:
-        grey = _as_uint8(image.read(), path)
-        if any(s != 1 for s in scale):
-            # Cubic, as there.
-            grey = np.asarray(ndimage.zoom(grey, scale, order=3))
-        return np.pad(grey, [(n, n) for n in pad], mode="reflect")
-
-    return _made_once(folder / f"{name}.zarr", made)
+    name = fingerprint({"image": image.identity(), "scale": list(scale), "pad": list(pad), "version": 2})[:16]
+    how = Resampling(image.shape, tuple(scale), tuple(pad))
+    return _made_once(folder / f"{name}.zarr", how, np.dtype(np.uint8), lambda: _grey(image, path))
 
 
 def prepared_labels(path: str, scale: Sequence[float], folder: Path) -> str:
@@ -59,25 +54,27 @@ def prepared_labels(path: str, scale: Sequence[float], folder: Path) -> str:
     PytcError
         They have channels.
     """
-    labels = open_volume(_opened_as(path))
+    labels = as_labels(open_volume(_opened_as(path)))
     if labels.channels is not None:
         raise PytcError(f"{path} has {labels.channels} channels: labels are one object id a voxel (z, y, x)")
     if all(s == 1 for s in scale):
         return _opened_as(path)
     name = fingerprint({"labels": labels.identity(), "scale": list(scale), "version": 1})[:16]
-    return _made_once(folder / f"{name}.zarr", lambda: np.asarray(ndimage.zoom(labels.read(), scale, order=0)))
+    how = Resampling(labels.shape, tuple(scale), order=0)
+    return _made_once(folder / f"{name}.zarr", how, labels.dtype, lambda: labels.read)
 
 
-def _made_once(target: Path, make: Callable[[], np.ndarray]) -> str:
-    """The array that ``make`` gives, in ``target``; whole or not there."""
+def _made_once(target: Path, how: Resampling, dtype: np.dtype, source: Callable[[], Read]) -> str:
+    """What ``how`` makes of the source, in ``target``; whole or not there."""
     if target.exists():
         return str(target)
-    array = make()
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.parent / f"building-{uuid.uuid4().hex[:12]}.zarr"
     try:
-        made = create_volume(str(building), shape=array.shape, dtype=array.dtype, chunk=(64, 64, 64))
-        made.write(made.box, array)
+        read = source()
+        made = create_volume(str(building), shape=how.result, dtype=dtype, chunk=(64, 64, 64))
+        for block in BlockGrid(made.box, PART):
+            made.write(block.core, how.part(read, block.core))
         made.sync(made.box)
         os.rename(building, target)
     finally:
@@ -91,11 +88,22 @@ def _opened_as(path: str) -> str:
     return folder if name.startswith("*.") else path
 
 
-def _as_uint8(array: np.ndarray, path: str) -> np.ndarray:
-    if array.dtype == np.uint8:
-        return array
-    low, high = float(array.min()), float(array.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise PytcError(f"{path} holds values that are not finite")
-    spread = high - low
-    return np.zeros(array.shape, np.uint8) if spread == 0 else ((array - low) / spread * 255).astype(np.uint8)
+def _grey(image: Volume, path: str) -> Read:
+    """How to read a box of ``image`` as uint8; of other types the range is found first, part by part."""
+    if image.dtype == np.uint8:
+        return image.read
+    ends: list[float] = []
+    for block in BlockGrid(image.box, PART):
+        part = image.read(block.core)
+        ends += [float(part.min()), float(part.max())]
+        if not np.isfinite(ends[-2:]).all():
+            raise PytcError(f"{path} holds values that are not finite")
+        ends = [min(ends), max(ends)]
+    low, spread = ends[0], ends[1] - ends[0]
+
+    def read(box: Box) -> np.ndarray:
+        if spread == 0:
+            return np.zeros(box.shape, np.uint8)
+        return ((image.read(box) - low) / spread * 255).astype(np.uint8)
+
+    return read

@@ -8,10 +8,14 @@ from typing import Any
 
 from axonloom.bad_input import BadInputError
 from axonloom.config.load import check_configuration
-from axonloom.networks.pytc import network_parameters
 from axonloom.pytc.augmentation import augmentation
 from axonloom.pytc.configuration import PytcConfiguration
+from axonloom.pytc.keys import not_in_file
 from axonloom.pytc.training import (
+    SCALES,
+    require_channels,
+    require_grey_levels,
+    require_network,
     require_possible,
     solver_settings,
     training_files,
@@ -20,7 +24,7 @@ from axonloom.pytc.training import (
     validation_settings,
     without_effect,
 )
-from axonloom.pytc.training_targets import training_regularisers, training_targets
+from axonloom.pytc.training_targets import training_regularisers
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ def import_configuration(given: PytcConfiguration) -> Imported:
     """Read all sections; no image is opened. Every part that is refused is named, not the first alone."""
     parts: tuple[Callable[[], object], ...] = (
         lambda: require_possible(given),
-        lambda: network_parameters(given["MODEL"]),
-        lambda: training_targets(given),
+        lambda: require_grey_levels(given),
+        lambda: require_network(given),
+        lambda: require_channels(given),
         lambda: training_regularisers(given),
         lambda: augmentation(given),
         lambda: solver_settings(given),
@@ -58,10 +63,12 @@ def import_configuration(given: PytcConfiguration) -> Imported:
     if refused:
         return Imported({}, (), tuple(notes), tuple(refused))
     dataset = given["DATASET"]
-    if any(float(n) != 1 for n in dataset["DATA_SCALE"]):
-        notes.append(
-            f"DATASET.DATA_SCALE {dataset['DATA_SCALE']!r} is not in it: zoom images and labels first, or use `axonloom train --pytc-config`"
-        )
+    for key in ("DATA_SCALE", *SCALES.values()):
+        if dataset[key] is not None and any(float(n) != 1 for n in dataset[key]):
+            notes.append(
+                f"DATASET.{key} {dataset[key]!r} is not in it: zoom images and labels first, or use `axonloom train --pytc-config`"
+            )
+    notes += [note for key in sorted(given.said) if (note := not_in_file(key)) is not None]
     trained, judged = (
         [{name: {"path": path} for name, path in each.items()} for each in files]
         for files in (training_files(given), validation_files(given))

@@ -7,6 +7,20 @@ from typing import Any
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
 from axonloom.pytc.sections import within_sections
 
+#: Target option -> which of its parts says that a distance is stored as eleven classes.
+QUANTISED = {"5": 2, "8": 4, "a": 0}
+
+
+def require_affinity_version(target: str, version: list[str]) -> None:
+    """Raise PytcError unless the last part of an affinity option says nothing, or ``v1``."""
+    if version == ["pni"]:
+        raise PytcError(
+            f"MODEL.TARGET_OPT has {target!r}, and pni fails in PyTorch Connectomics too (a function of it is missing there): "
+            f"{target.removesuffix('pni')}v1 gives the same affinities in the order z, y, x"
+        )
+    if version not in ([], ["v1"]):
+        raise PytcError(f"MODEL.TARGET_OPT has {target!r}; of affinities there are the versions v1 and v2")
+
 
 def channel_groups(configuration: PytcConfiguration) -> list[dict[str, Any]]:
     """The groups of :class:`axonloom.representations.channels.Channels`, one a target of ``MODEL.TARGET_OPT``.
@@ -45,7 +59,8 @@ def _group(target: str, activation: str) -> dict[str, Any]:
         counts["9"] = int(rest[0])
     if code == "1" and rest:
         counts["1"] = 3
-    if code in ("5", "a") and "1" in rest[2:3]:
+    # The place of `quant`: 5-mode-pad-quant-…, 8-d-5-mode-pad-quant-…, a-quant-….
+    if code in QUANTISED and rest[QUANTISED[code] :][:1] == ["1"]:
         counts[code] = 11
     if code == "I":
         counts["I"] = int(rest[0]) if rest else 1
@@ -64,8 +79,10 @@ def _affinities(target: str, rest: list[str], activation: str) -> dict[str, Any]
             raise PytcError(
                 f"MODEL.TARGET_OPT has {target!r}; affinities are written 2-z-y-x-v1, such as 2-1-9-9-v1"
             ) from None
-        if rest[3:] not in ([], ["v1"]):
-            raise PytcError(f"MODEL.TARGET_OPT has {target!r}; of affinities axonloom reads version v1 only")
+        if rest[3:] == ["v2"]:
+            names = [f"{axis}+-{n}" for axis, n in zip("zyx", (z, y, x), strict=True)]
+            return {"names": names, "activation": activation, "reach": [z, y, x]}
+        require_affinity_version(target, rest[3:])
         offsets = [[z, 0, 0], [0, y, 0], [0, 0, x]]
     return {"names": _names(offsets), "activation": activation, "offsets": offsets}
 

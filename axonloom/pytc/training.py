@@ -9,42 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import load_configuration
 from axonloom.networks.pytc import OF_MONAI, network_parameters
+from axonloom.networks.registry import build
 from axonloom.pytc.augmentation import augmentation
 from axonloom.pytc.checkpoints import import_checkpoint
 from axonloom.pytc.configuration import PytcConfiguration, PytcError, names
 from axonloom.pytc.images import prepared_image, prepared_labels
+from axonloom.pytc.keys import REFUSED, WITHOUT_CHECKPOINT, WITHOUT_EFFECT
 from axonloom.pytc.sections import require_sections
 from axonloom.pytc.training_targets import training_regularisers, training_targets
+from axonloom.representations.targets import Targets
 
-#: Key, what it may be, and why it has no effect otherwise or what stands in its place.
-WITHOUT_EFFECT: dict[str, tuple[tuple[Any, ...], str]] = {
-    "MODEL.PRE_MODEL": (("",), "give --checkpoint"),
-    "DATASET.PAD_SIZE": (([0, 0, 0],), "patches lie inside the volume"),
-    "DATASET.VAL_PAD_SIZE": (([0, 0, 0],), "patches that are judged lie inside the volume"),
-    "DATASET.ENSURE_MIN_SIZE": ((False,), "a patch that does not fit is said"),
-    "DATASET.DISTRIBUTED": ((False,), "every process sees all volumes"),
-    "DATASET.REJECT_SAMPLING.DIVERSITY": ((-1,), "patches are drawn again by train.least_labelled"),
-    "DATASET.REJECT_SAMPLING.SIZE_THRES": ((-1,), "patches are drawn again by train.least_labelled"),
-    "SOLVER.ITERATION_STEP": ((1,), "PyTorch Connectomics ignores it too; see train.accumulate"),
-    "SOLVER.ITERATION_RESTART": ((False,), "a training in a new folder begins anew"),
-    "SOLVER.SWA.LR_FACTOR": ((0.05,), "the learning rate follows its schedule"),
-    "SOLVER.SWA.BN_UPDATE_ITER": ((2000,), "statistics of batch normalisation are averaged"),
-    "MONITOR.LOG_OPT": (([1, 1, 0],), "losses go to loss.jsonl and the Prefect server"),
-    "SYSTEM.NUM_GPUS": ((0, 1), "one process trains, on one GPU where there is one"),
-    "SYSTEM.DISTRIBUTED": ((False,), "one process trains"),
-}
-#: Key and what it has to be: anything else would give another network in silence.
-REFUSED: dict[str, tuple[Any, ...]] = {
-    "MODEL.AUX_OUT": (False,),
-    "MODEL.RETURN_FEATS": (None,),
-    "MODEL.TARGET_OPT_MULTISEG_SPLIT": (None,),
-    "DATASET.LABEL_BINARY": (False,),
-    "DATASET.LABEL_VAST": (False,),
-    "DATASET.LABEL_MAG": (0,),
-}
+#: What of a volume is scaled by which key.
+SCALES = {"image": "IMAGE_SCALE", "labels": "LABEL_SCALE", "valid": "VALID_MASK_SCALE"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +63,8 @@ def plan_training(
     folder = Path(given["DATASET"]["OUTPUT_PATH"] or ".").absolute()
     work = folder / "work"
     notes = without_effect(given)
+    if checkpoint is None:
+        require_grey_levels(given)
     train = {
         **training_settings(given, notes),
         "volumes": _prepared(given, training_files(given), work / "images"),
@@ -106,7 +89,7 @@ def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, A
     augment, more = augmentation(given)
     notes += more
     notes += transformer_notes(given)
-    architecture, parameters = network_parameters(given["MODEL"], isotropic=bool(given["DATASET"]["IS_ISOTROPIC"]))
+    architecture, parameters = require_network(given)
     return {
         "network": {
             "architecture": architecture,
@@ -114,7 +97,7 @@ def training_settings(given: PytcConfiguration, notes: list[str]) -> dict[str, A
         },
         "patch": list(given["MODEL"]["INPUT_SIZE"]),
         "window": list(given.for_inference()["MODEL"]["INPUT_SIZE"]),
-        "targets": training_targets(given),
+        "targets": require_channels(given),
         "regularisers": training_regularisers(given),
         "augment": augment,
         "least_valid": given["DATASET"]["VALID_RATIO"],
@@ -133,12 +116,58 @@ def require_possible(given: PytcConfiguration) -> None:
         if _value_of(given, key) not in allowed:
             raise PytcError(f"{key} is {_value_of(given, key)!r}: axonloom does not train with it; leave it out")
     require_sections(given)
+    for key in SCALES.values():
+        said = key if given["DATASET"][key] is not None else "DATA_SCALE"
+        _three_numbers(given["DATASET"][said], f"DATASET.{said}")
     for name in ("INPUT_SIZE", "OUTPUT_SIZE"):
         size = given["MODEL"][name]
         if not isinstance(size, list) or len(size) != 3:
             raise PytcError(f"MODEL.{name} is {size!r}; it is three numbers (z, y, x)")
     if given["MODEL"]["INPUT_SIZE"] != given["MODEL"]["OUTPUT_SIZE"]:
         raise PytcError("MODEL.OUTPUT_SIZE is not MODEL.INPUT_SIZE, and axonloom's networks keep the size")
+
+
+def require_grey_levels(given: PytcConfiguration) -> None:
+    """Raise PytcError where grey levels would become other numbers than they do in a training that begins anew."""
+    for key, allowed in WITHOUT_CHECKPOINT.items():
+        if _value_of(given, key) not in allowed:
+            raise PytcError(
+                f"{key} is {_value_of(given, key)!r}: here grey levels become -1..1 (MEAN 0.5, STD 0.5, MATCH_ACT none) unless a "
+                "checkpoint is gone on from"
+            )
+
+
+def require_network(given: PytcConfiguration) -> tuple[str, dict[str, Any]]:
+    """Architecture and parameters of a network that can be built.
+
+    Raises
+    ------
+    NetworkError
+        It cannot, and why.
+    """
+    architecture, parameters = network_parameters(given["MODEL"], isotropic=bool(given["DATASET"]["IS_ISOTROPIC"]))
+    # Shapes without weights: a large network takes no time.
+    with torch.device("meta"):
+        build(architecture, **parameters)
+    return architecture, parameters
+
+
+def require_channels(given: PytcConfiguration) -> list[dict[str, Any]]:
+    """The targets of ``MODEL.TARGET_OPT``.
+
+    Raises
+    ------
+    PytcError
+        One that there is not, or other channels than ``MODEL.OUT_PLANES``.
+    """
+    targets = training_targets(given)
+    channels = len(Targets(targets).channels)
+    if channels != given["MODEL"]["OUT_PLANES"]:
+        raise PytcError(
+            f"MODEL.TARGET_OPT {given['MODEL']['TARGET_OPT']} has {channels} channels, and MODEL.OUT_PLANES is "
+            f"{given['MODEL']['OUT_PLANES']}: they must agree"
+        )
+    return targets
 
 
 def without_effect(given: PytcConfiguration) -> list[str]:
@@ -218,11 +247,11 @@ def _files(given: PytcConfiguration, prefix: str) -> list[dict[str, str]]:
 def _prepared(given: PytcConfiguration, files: Sequence[Mapping[str, str]], folder: Path) -> list[dict[str, Any]]:
     """``train.volumes``, with copies where grey levels or voxels have to change."""
     dataset = given["DATASET"]
-    scale, stretch = tuple(dataset["DATA_SCALE"]), bool(dataset["NORMALIZE_RANGE"])
 
     def ready(name: str, path: str) -> str:
+        scale = tuple(_scale(dataset, SCALES[name]))
         if name == "image":
-            return prepared_image(path, scale, (0, 0, 0), folder, stretch=stretch)
+            return prepared_image(path, scale, (0, 0, 0), folder, stretch=bool(dataset["NORMALIZE_RANGE"]))
         return prepared_labels(path, scale, folder)
 
     return [{name: {"path": ready(name, path)} for name, path in each.items()} for each in files]
@@ -287,6 +316,15 @@ def _schedule(solver: Mapping[str, Any], iterations: int) -> dict[str, Any]:
             return {"warmup": round(0.3 * iterations), "schedule": {"shape": "one_cycle"}}
     known = "WarmupCosineLR, WarmupMultiStepLR, MultiStepLR, ReduceLROnPlateau and OneCycle"
     raise PytcError(f"SOLVER.LR_SCHEDULER_NAME is {solver['LR_SCHEDULER_NAME']!r}; there are {known}")
+
+
+def _scale(dataset: Mapping[str, Any], key: str) -> Any:
+    return dataset[key] if dataset[key] is not None else dataset["DATA_SCALE"]
+
+
+def _three_numbers(value: Any, name: str) -> None:
+    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(n, int | float) and n > 0 for n in value):
+        raise PytcError(f"{name} is {value!r}; it is three numbers above 0 (z, y, x)")
 
 
 def _value_of(given: PytcConfiguration, key: str) -> Any:

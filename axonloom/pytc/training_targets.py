@@ -7,6 +7,7 @@ from typing import Any
 
 from axonloom.pytc.configuration import PytcConfiguration, PytcError
 from axonloom.pytc.sections import within_sections
+from axonloom.pytc.targets import require_affinity_version
 
 #: Theirs -> ours, and the activation before it (``OUTPUT_ACT``) that ours has in itself.
 LOSSES = {
@@ -111,7 +112,7 @@ def _kind(option: str) -> tuple[str, dict[str, Any]]:
             case "1":
                 return "polarity", {"exclusive": bool(rest) and rest[0] == "1"}
             case "2":
-                return "affinity", {"offsets": _offsets(option, rest)}
+                return _affinity(option, rest)
             case "3":
                 return "small_objects", {"voxels": int(rest[0]), "anisotropy": int(rest[1])}
             case "4":
@@ -125,6 +126,8 @@ def _kind(option: str) -> tuple[str, dict[str, Any]]:
                 }  # fmt: skip
             case "7":
                 return "flow", {}
+            case "8":
+                return "distance", {**_distance(_after_window(option, rest)), "window": int(rest[0])}
             case "9":
                 return "semantic", {"count": int(rest[0])}
             case "a":
@@ -141,11 +144,22 @@ def _kind(option: str) -> tuple[str, dict[str, Any]]:
     raise PytcError(f"MODEL.TARGET_OPT has {option!r}, a target that axonloom does not train on")
 
 
-def _offsets(option: str, rest: Sequence[str]) -> list[list[int]]:
+def _affinity(option: str, rest: Sequence[str]) -> tuple[str, dict[str, Any]]:
     z, y, x = (int(n) for n in rest[:3]) if rest else (1, 1, 1)
-    if rest[3:] not in ([], ["v1"]):
-        raise PytcError(f"MODEL.TARGET_OPT has {option!r}; of affinities axonloom has version v1 only")
-    return [[z, 0, 0], [0, y, 0], [0, 0, x]]
+    if rest[3:] == ["v2"]:
+        return "centred_affinity", {"reach": [z, y, x]}
+    require_affinity_version(option, list(rest[3:]))
+    return "affinity", {"offsets": [[z, 0, 0], [0, y, 0], [0, 0, x]]}
+
+
+def _after_window(option: str, rest: Sequence[str]) -> Sequence[str]:
+    """What follows ``8-d-5``."""
+    if len(rest) < 2 or rest[1] != "5":
+        raise PytcError(
+            f"MODEL.TARGET_OPT has {option!r}; labels grown by a window d before their distance are written 8-d-5-mode-…, such as "
+            "8-3-5-3d-1-0-1.0-0"
+        )
+    return rest[2:]
 
 
 def _distance(rest: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ RAREST, MOST_COMMON = 0.05, 0.95  # bounds of the fraction that class balancing 
 BORDER_SIGMA = 5.0  # voxels
 
 
-def class_balance(target: np.ndarray, known: np.ndarray, *, dilation: int = 0) -> npt.NDArray[np.float32]:
+def class_balance(
+    target: np.ndarray, known: np.ndarray, *, dilation: int = 0, voxels: int | None = None
+) -> npt.NDArray[np.float32]:
     """Weights that make the rarer of 0 and 1 count as much as the other, and 0 where a target is not known.
 
     Parameters
@@ -20,6 +22,9 @@ def class_balance(target: np.ndarray, known: np.ndarray, *, dilation: int = 0) -
     target, known : bool, same shape (c, z, y, x)
     dilation : int
         Voxels along y and x by which the ones are grown before weights are given out (the fraction is that of the ones themselves).
+    voxels : int or None
+        What the ones of all channels are divided by, instead of what is known in all of them: PyTorch Connectomics divides by the voxels
+        of its mask, those of one channel, so that the fraction of three channels sticks at its upper bound.
 
     Returns
     -------
@@ -35,7 +40,7 @@ def class_balance(target: np.ndarray, known: np.ndarray, *, dilation: int = 0) -
     count = int(np.count_nonzero(known))
     ones = int(np.count_nonzero(target & known))
     if 0 < ones < count:
-        fraction = min(max(ones / count, RAREST), MOST_COMMON)
+        fraction = min(max(ones / (count if voxels is None else max(voxels, 1)), RAREST), MOST_COMMON)
         marked = target
         if dilation:
             width = 2 * dilation + 1

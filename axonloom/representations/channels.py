@@ -11,6 +11,7 @@ from torch import Tensor
 
 from axonloom.geometry import Zyx
 from axonloom.representations.affinity import Affinity
+from axonloom.representations.centred_affinity import CentredAffinity
 from axonloom.representations.representation import RepresentationError
 from axonloom.turn import Seen, Turn
 
@@ -31,16 +32,19 @@ class Channels:
     ----------
     groups : sequence of dict
         In the order of the network's output. ``names``: one name a channel. ``activation``: ``sigmoid``, ``tanh`` (mapped to
-        0..1), ``softmax`` over the group, or ``none``. ``offsets``, for affinities: voxels (z, y, x), one a channel.
+        0..1), ``softmax`` over the group, or ``none``. ``offsets``, for affinities: voxels (z, y, x), one a channel. ``reach``, for
+        three affinities that stand halfway: voxels (z, y, x).
     """
 
     name = "channels"
 
     def __init__(self, groups: Sequence[dict[str, Any]]) -> None:
         for group in groups:
-            unknown = set(group) - {"names", "activation", "offsets"}
+            unknown = set(group) - {"names", "activation", "offsets", "reach"}
             if unknown or not group.get("names"):
-                raise RepresentationError(f"a group of channels has names, activation and perhaps offsets, not {group}")
+                raise RepresentationError(
+                    f"a group of channels has names, activation and perhaps offsets or reach, not {group}"
+                )
             if group.get("activation", "sigmoid") not in get_args(Activation):
                 raise RepresentationError(
                     f"activation is one of {', '.join(get_args(Activation))}, not {group['activation']!r}"
@@ -80,7 +84,10 @@ class Channels:
         found: list[Seen | None] = []
         for group in self.groups:
             first = len(found)
-            if group.get("offsets") is None:
+            if group.get("reach") is not None:
+                places = CentredAffinity(cast(Sequence[int], group["reach"])).seen(turn)
+                found += [None if p is None else Seen(first + p.channel) for p in places]
+            elif group.get("offsets") is None:
                 found += [Seen(first + k) for k in range(len(group["names"]))]
             else:
                 places = Affinity(cast(Sequence[Sequence[int]], group["offsets"])).seen(turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 from skimage.measure import label as components
 from skimage.morphology import skeletonize
 
+from axonloom.geometry import Zyx
 from axonloom.representations.euclidean import euclidean_distance
 from axonloom.representations.per_voxel import PerVoxel
 from axonloom.representations.representation import RepresentationError
@@ -89,9 +91,9 @@ class _Depth(PerVoxel):
             result[box][inside] = np.maximum(result[box], self._depth(inside, spacing))[inside]
         return result
 
+    @abstractmethod
     def _depth(self, inside: np.ndarray, spacing: Spacing) -> npt.NDArray[np.float64]:
         """Of the voxels of one object, 0..1."""
-        raise NotImplementedError
 
     def parameters(self) -> dict[str, Any]:
         return {
@@ -104,9 +106,42 @@ class _Depth(PerVoxel):
 
 
 class ObjectDistance(_Depth):
-    """The distance to an object's border, over the largest there is in it. PyTorch Connectomics' target option ``5``."""
+    """The distance to an object's border, over the largest there is in it. PyTorch Connectomics' target options ``5`` and ``8``.
+
+    Parameters
+    ----------
+    window : int
+        Each voxel first takes the largest label in a cube of so many voxels around it, so that thin objects grow (option ``8``); 1: its own.
+    others : as of :class:`_Depth`
+    """
 
     title = "distance"
+
+    def __init__(
+        self,
+        across_sections: bool = False,
+        anisotropy: float = 1.0,
+        padding: bool = False,
+        classes: bool = False,
+        erosion: int = 0,
+        window: int = 1,
+    ) -> None:
+        super().__init__(across_sections, anisotropy, padding, classes, erosion)
+        if window < 1:
+            raise RepresentationError(f"window is at least 1 voxel, not {window}")
+        self.window = window
+
+    @property
+    def margin(self) -> tuple[Zyx, Zyx]:
+        # scipy's window of an even number of voxels reaches farther down.
+        low, high = self.window // 2, (self.window - 1) // 2
+        return (low, low, low), (high, high, high)
+
+    def numbers(self, labels: np.ndarray) -> npt.NDArray[np.float32]:
+        return super().numbers(ndimage.maximum_filter(labels, self.window) if self.window > 1 else labels)
+
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "window": self.window}
 
     def _depth(self, inside: np.ndarray, spacing: Spacing) -> npt.NDArray[np.float64]:
         distance = euclidean_distance(inside, spacing)

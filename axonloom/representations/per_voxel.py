@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,7 +11,7 @@ from axonloom.geometry import Zyx
 from axonloom.turn import Seen, Turn
 
 
-class PerVoxel:
+class PerVoxel(ABC):
     """Known everywhere, needs no voxels around, and stays in its channel however the image is turned.
 
     A subclass has ``channels`` and ``numbers``, and says where it differs.
@@ -23,9 +25,9 @@ class PerVoxel:
     def margin(self) -> tuple[Zyx, Zyx]:
         return (0, 0, 0), (0, 0, 0)
 
+    @abstractmethod
     def numbers(self, labels: np.ndarray) -> npt.NDArray[np.float32]:
         """The target, float32 (channels, z, y, x)."""
-        raise NotImplementedError
 
     def target(
         self, labels: np.ndarray, valid: np.ndarray | None = None

@@ -17,6 +17,7 @@ from axonloom.losses.registry import Loss, LossError, loss_called
 from axonloom.losses.regularisers import REGULARISERS
 from axonloom.representations.affinity import AffinityTarget
 from axonloom.representations.balance import border_weights, class_balance
+from axonloom.representations.centred_affinity import CentredAffinity
 from axonloom.representations.channels import ACTIVATIONS
 from axonloom.representations.contour import Contour
 from axonloom.representations.dilation import dilated
@@ -33,6 +34,7 @@ from axonloom.turn import Seen, Turn
 
 KINDS: dict[str, Callable[..., Target]] = {
     "affinity": AffinityTarget,
+    "centred_affinity": CentredAffinity,
     "foreground": Foreground,
     "polarity": Polarity,
     "contour": Contour,
@@ -120,12 +122,16 @@ class _Part:
         return (low[0], low[1] + reach, low[2] + reach), (high[0], high[1] + reach, high[2] + reach)
 
     def prepared(
-        self, labels: np.ndarray, valid: np.ndarray | None
+        self, labels: np.ndarray, valid: np.ndarray | None, compat: bool
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Target (targets, z, y, x), and the weights of each balance one after another."""
         changed = dilated(eroded(labels, self.erosion), self.dilation)
-        target, known = self.kind.target(changed, valid)
-        return target, np.concatenate([_weights(balance, target, known, labels) for balance in self.balances])
+        target, known = self.kind.target(changed, None if compat else valid)
+        if compat and valid is not None:
+            weights = [_masked_as_pytc(balance, target, known, labels, valid) for balance in self.balances]
+        else:
+            weights = [_weights(balance, target, known, labels) for balance in self.balances]
+        return target, np.concatenate(weights)
 
     def loss(self, logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
         by_balance = dict(zip(self.balances, weights.split(self.targets, dim=1), strict=True))
@@ -192,6 +198,19 @@ def _weights(balance: Balance, target: np.ndarray, known: np.ndarray, labels: np
     return known.astype(np.float32)
 
 
+def _masked_as_pytc(
+    balance: Balance, target: np.ndarray, known: np.ndarray, labels: np.ndarray, valid: np.ndarray
+) -> npt.NDArray[np.float32]:
+    """Weights where a mask says which labels are right, with the mistakes of PyTorch Connectomics; ``known`` is without the mask."""
+    inside = known & (valid != 0)
+    if balance in ("class", "class_dilated"):
+        dilation = 1 if balance == "class_dilated" else 0
+        return class_balance(target > 0, inside, dilation=dilation, voxels=int(np.count_nonzero(valid)))
+    if balance == "border":
+        return border_weights(labels)[None] * known
+    return inside.astype(np.float32)
+
+
 class Targets:
     """Channels for several targets, side by side in the order given.
 
@@ -202,17 +221,27 @@ class Targets:
         and ``losses``: each with ``loss``, ``weight``, ``balance`` and ``parameters``; see :class:`Term`.
     regularisers : sequence of dict
         ``kind`` (of :data:`axonloom.losses.regularisers.REGULARISERS`), ``targets`` (their numbers, from 0), ``weight``.
+    pytc_compat : bool
+        Where a mask says which labels are right, weigh voxels as PyTorch Connectomics does, to repeat old results: class balancing
+        divides the ones of all channels by the voxels of one, a pair counts if the voxel it stands at is valid, and border weights
+        know no mask.
     """
 
     name = "targets"
 
-    def __init__(self, parts: Sequence[Mapping[str, Any]], regularisers: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Mapping[str, Any]],
+        regularisers: Sequence[Mapping[str, Any]] = (),
+        pytc_compat: bool = False,
+    ) -> None:
         if not parts:
             raise RepresentationError("a network needs at least one target")
         self._parts = [_Part(part) for part in parts]
         self._regularisers = [_Regulariser(**given) for given in regularisers]
         for each in self._regularisers:
             each.require_fit(self._parts)
+        self.pytc_compat = pytc_compat
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -233,7 +262,7 @@ class Targets:
         self, labels: np.ndarray, valid: np.ndarray | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Targets of all parts, and their weights, one array a part and balance: both float32 (n, z, y, x), of different n."""
-        prepared = [part.prepared(labels, valid) for part in self._parts]
+        prepared = [part.prepared(labels, valid, self.pytc_compat) for part in self._parts]
         return np.concatenate([target for target, _ in prepared]), np.concatenate([weight for _, weight in prepared])
 
     def loss(self, logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -263,4 +292,5 @@ class Targets:
         return {
             "parts": [part.as_json() for part in self._parts],
             "regularisers": [asdict(each) for each in self._regularisers],
+            **({"pytc_compat": True} if self.pytc_compat else {}),
         }

@@ -8,6 +8,7 @@ from axonloom.config.training_volumes import LabelledVolumeSettings, TrainingVol
 from axonloom.geometry import Box
 from axonloom.stages.inputs import open_configured, open_image
 from axonloom.training.labelled_volume import LabelledVolume
+from axonloom.volumes.tiles import as_labels
 
 
 def labelled_volumes(configuration: Configuration) -> list[TrainingVolumeSettings]:
@@ -49,10 +50,10 @@ def open_labelled_volumes(configuration: Configuration) -> list[LabelledVolume]:
     opened = [
         LabelledVolume(
             open_image(given.image),
-            open_configured(given.labels),
+            as_labels(open_configured(given.labels)),
             weight=given.weight,
             held_out=Box(start=given.held_out.start, end=given.held_out.stop) if given.held_out is not None else None,
-            valid=open_configured(given.valid) if given.valid is not None else None,
+            valid=as_labels(open_configured(given.valid)) if given.valid is not None else None,
         )
         for given in labelled_volumes(configuration)
     ]

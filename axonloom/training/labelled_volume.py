@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
@@ -146,10 +147,15 @@ def measured_normalisation(volumes: Sequence[LabelledVolume]) -> Normalisation:
     return Normalisation(mean=float(grey.mean()), std=2 * float(grey.std()))
 
 
-def has_labels(labels: Volume, box: Box, planes: int = 64) -> bool:
-    """Whether a box holds a label above 0; reads slabs until one is found."""
-    for z in range(box.origin[0], box.stop[0], planes):
-        slab = Box(start=(z, *box.origin[1:]), end=(min(z + planes, box.stop[0]), *box.stop[1:]))
-        if (labels.read(slab) > 0).any():
+def has_labels(labels: Volume, box: Box, part: Zyx = (64, 256, 256)) -> bool:
+    """Whether a box holds a label above 0; reads parts of it, far from each other, until one is found."""
+    grid = tuple(-(-n // p) for n, p in zip(box.shape, part, strict=True))
+    count = prod(grid)
+    # Steps of about the golden ratio leave no large region for last; without a common divisor they come everywhere once.
+    step = next(n for n in range(max(round(0.618 * count), 1), 2 * count + 1) if gcd(n, count) == 1)
+    for k in range(count):
+        place = np.unravel_index(k * step % count, grid)
+        start = [o + int(i) * p for o, i, p in zip(box.origin, place, part, strict=True)]
+        if (labels.read(Box(start=start, size=part).clipped(box)) > 0).any():
             return True
     return False

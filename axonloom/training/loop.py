@@ -172,6 +172,7 @@ def make_sampler(
         Targets(
             [each.model_dump(mode="json") for each in settings.targets],
             [each.model_dump(mode="json") for each in settings.regularisers],
+            pytc_compat=settings.pytc_compat,
         )
         if settings.targets
         else Affinity(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from threading import Lock
 from typing import cast
 
 import numpy as np
@@ -19,9 +20,11 @@ from axonloom.geometry import Box, Zyx
 from axonloom.networks.normalisation import Normalisation
 from axonloom.representations.representation import Representation
 from axonloom.training.augmentation import random_turn, vary_intensity
+from axonloom.training.copy_paste import copy_paste
 from axonloom.training.defects import add_defects
 from axonloom.training.errors import TrainingError
 from axonloom.training.labelled_volume import LabelledVolume, has_labels, is_isotropic
+from axonloom.training.mixing import mixed
 from axonloom.training.warp import Warp, random_warp
 from axonloom.turn import Turn
 from axonloom.volumes.volume import Volume
@@ -64,6 +67,10 @@ class Sample:
     crop : Crop
     image : float32 (channels, z, y, x), normalised
     target, weight : float32 (n, z, y, x), as the representation gives them
+    share : float
+        How much its own target counts; the rest is that of ``other``.
+    other : Sample or None
+        What is mixed into the image.
     """
 
     index: int
@@ -71,6 +78,8 @@ class Sample:
     image: npt.NDArray[np.float32]
     target: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32]
+    share: float = 1.0
+    other: Sample | None = None
 
 
 class Sampler:
@@ -140,11 +149,17 @@ class Sampler:
     def sample(self, index: int) -> Sample:
         """Training sample ``index`` (>= 0)."""
         random = _random(self.seed, TRAINING, index)
-        crop, labels = self._draw(random)
-        image = vary_intensity(self.normalisation.apply(crop.image(self._image(crop))), random, self.augment)
-        image = add_defects(image, random, self.augment)
-        valid = self._valid(crop)
-        return self._finished(index, crop, image, crop.labels(labels), None if valid is None else crop.labels(valid))
+        return mixed(self._changed(index, random), lambda: self._changed(index, random), random, self.augment.mix_up)
+
+    def _changed(self, index: int, random: np.random.Generator) -> Sample:
+        """A place drawn, and what is there changed as the settings say."""
+        crop, drawn = self._draw(random)
+        image, labels = self.normalisation.apply(crop.image(self._image(crop))), crop.labels(drawn)
+        read = self._valid(crop)
+        valid = None if read is None else crop.labels(read)
+        image, labels, valid = copy_paste(image, labels, valid, random, self.augment.copy_paste)
+        image = add_defects(vary_intensity(image, random, self.augment), random, self.augment)
+        return self._finished(index, crop, image, labels, valid)
 
     def validation_sample(self, index: int) -> Sample:
         """Sample ``index`` of those held out, unturned and unchanged; smaller than a patch where the held-out box is."""
@@ -201,8 +216,10 @@ class Sampler:
     ) -> Sample:
         target, weight = self.representation.targets(np.ascontiguousarray(labels), valid)
         inner = tuple(slice(a, n - b) for a, n, b in zip(self.low, labels.shape, self.high, strict=True))
-        cut = [np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)]
-        return Sample(index, crop, *cut)
+        image, target, weight = (
+            np.ascontiguousarray(array[(slice(None), *inner)]) for array in (image, target, weight)
+        )
+        return Sample(index, crop, image, target, weight)
 
     def _image(self, crop: Crop) -> np.ndarray:
         image = self._readers[crop.volume][0].read(crop.box)
@@ -256,12 +273,14 @@ class _Reader:
         self._volume = volume
         self._box = cached
         self._array: np.ndarray | None = None
+        self._first = Lock()  # loading threads would each read it whole
 
     def read(self, box: Box) -> np.ndarray:
         if self._box is None or not self._box.contains(box):
             return self._volume.read(box)
-        if self._array is None:
-            self._array = self._volume.read(self._box)
+        with self._first:
+            if self._array is None:
+                self._array = self._volume.read(self._box)
         return self._array[(..., *box.slices_in(self._box))]
 
 

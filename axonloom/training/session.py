@@ -20,6 +20,7 @@ from axonloom.networks.registry import build
 from axonloom.training.average import WeightAverage
 from axonloom.training.errors import TrainingError
 from axonloom.training.example import Example
+from axonloom.training.mixing import mixed_loss
 from axonloom.training.network import chosen_network
 from axonloom.training.optimizer import make_optimizer, set_learning_rate
 from axonloom.training.sampling import Sample, Sampler
@@ -306,7 +307,7 @@ class Session:
         """What the network says of the samples, and its loss."""
         logits = self._logits(samples, network)
         target, weight = (self._stacked(samples, name) for name in ("target", "weight"))
-        return logits, self.sampler.representation.loss(logits, target, weight)
+        return logits, mixed_loss(self.sampler.representation.loss, samples, logits, target, weight)
 
     def _logits(self, samples: Sequence[Sample], network: nn.Module) -> Tensor:
         image = self._stacked(samples, "image").contiguous(memory_format=self.layout)
@@ -326,8 +327,10 @@ class Session:
         guilty = guilty or [s for s, own in zip(samples, logits, strict=True) if not bool(torch.isfinite(own).all())]
         guilty = guilty or list(samples)
         named = "; ".join(
-            f"sample {sample.index}, {sample.crop.box} of {self.sampler.volumes[sample.crop.volume].image.uri}"
+            f"sample {each.index}, {each.crop.box} of {self.sampler.volumes[each.crop.volume].image.uri}"
             for sample in guilty
+            for each in (sample, sample.other)
+            if each is not None
         )
         return (
             f"the loss or its gradient is not a finite number at iteration {self.iteration} (loss {loss}): {named}; look "

@@ -3,7 +3,7 @@
 The file holds ``image`` (for each section a path in which ``{row}`` and ``{column}`` stand for a tile's place, relative to the
 file where it is not absolute), ``height``, ``width``, ``tile_size``, and perhaps ``depth``, ``dtype`` (default uint8), ``ndim`` (3:
 colours that are ids, R * 65536 + G * 256 + B) and ``tile_st`` (row and column that the first tile has in its name; default 0). A tile
-that is not there is grey in an image and 0 among ids: a part of a section may lie outside the tissue.
+that is not there is grey in an image and 0 among ids and labels: a part of a section may lie outside the tissue.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import imagecodecs
 import numpy as np
 
 from axonloom.geometry import Box
+from axonloom.volumes.cropped import CroppedVolume
 from axonloom.volumes.identity import MOST_FILES, content_hash
 from axonloom.volumes.record import VolumeRecord
 from axonloom.volumes.stored import StoredVolume, plain_dtype, require_file, spatial_shape
-from axonloom.volumes.volume import VolumeError
+from axonloom.volumes.volume import Volume, VolumeError
 
 EXTENSION = ".json"
 #: Grey level of a tile that is not there, as in PyTorch Connectomics.
@@ -100,12 +101,19 @@ class TileLayout:
 
 
 class TileVolume(StoredVolume):
-    """Read-only; a read decodes each tile that it touches."""
+    """Read-only; a read decodes each tile that it touches.
+
+    Parameters
+    ----------
+    blank : int or None
+        What stands where a tile is not there; None: 0 among ids in colours, :data:`MISSING` else. See :func:`as_labels`.
+    """
 
     format = "tiles"
 
-    def __init__(self, uri: str, **overrides: Any) -> None:
+    def __init__(self, uri: str, *, blank: int | None = None, **overrides: Any) -> None:
         super().__init__(uri, **overrides)
+        self.blank = blank
         self.path = Path(uri)
         require_file(self.path)
         self._content = self.path.read_bytes()
@@ -118,7 +126,8 @@ class TileVolume(StoredVolume):
         self._adopt(VolumeRecord())
 
     def _read(self, box: Box, channels: Sequence[int] | None) -> np.ndarray:
-        out = np.full(box.shape, 0 if self.layout.are_ids else MISSING, self.dtype)
+        usual = 0 if self.layout.are_ids else MISSING
+        out = np.full(box.shape, usual if self.blank is None else self.blank, self.dtype)
         size = self.layout.size
         _, y0, x0 = box.origin
         _, y1, x1 = box.stop
@@ -169,6 +178,9 @@ class TileVolume(StoredVolume):
             )
         return tile
 
+    def _overrides(self) -> dict[str, Any]:
+        return {**super()._overrides(), "blank": self.blank}
+
     def identity(self) -> dict[str, Any]:
         found: dict[str, Any] = {"metadata_sha256": content_hash([self._content])}
         if self.version is not None:
@@ -196,3 +208,15 @@ class TileVolume(StoredVolume):
         places = list(self.layout.places())
         there = sum(self.layout.tile(*place).exists() for place in places)
         return {**super().describe(), "tiles": len(places), "tiles_there": there, "ids_in_colours": self.layout.are_ids}
+
+
+def as_labels(volume: Volume) -> Volume:
+    """``volume``, where it is of grey tiles read as labels: a tile that is not there holds no object, instead of that with number 128.
+
+    PyTorch Connectomics has 128 there, of labels too.
+    """
+    if isinstance(volume, CroppedVolume):
+        return CroppedVolume(as_labels(volume.volume), volume.cropped_to)
+    if isinstance(volume, TileVolume):
+        return TileVolume(volume.uri, **{**volume._overrides(), "blank": 0})
+    return volume

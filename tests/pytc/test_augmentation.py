@@ -36,6 +36,17 @@ def test_what_is_said_counts(tmp_path):
     assert [note.split(":")[0] for note in notes] == ["AUGMENTOR.SMOOTH", "AUGMENTOR.CUTNOISE.SKIP"]
 
 
+@pytest.mark.parametrize(
+    ("options", "new_ids"), [("['2']", True), ("['0']", True), ("['9-4']", False), ("['2', '0-3-5']", False)]
+)
+def test_pasting(tmp_path, options, new_ids):
+    text = f"{{COPYPASTE: {{ENABLED: true, P: 0.4, AUG_THRES: 0.6}}}}\nMODEL: {{TARGET_OPT: {options}}}"
+    settings, notes = augmentation(given(tmp_path, text))
+    found = AugmentSettings.model_validate(settings).copy_paste
+    assert (found.share, found.largest, found.new_ids) == (0.4, 0.6, new_ids)
+    assert [note.split(":")[0] for note in notes] == ["AUGMENTOR.COPYPASTE"]
+
+
 def test_all_off(tmp_path):
     found = AugmentSettings.model_validate(augmentation(given(tmp_path, "{ENABLED: false}"))[0])
     assert (found.flip, found.transpose, found.intensity, found.noise, found.elastic.share) == (False, "none", 0, 0, 0)
@@ -44,7 +55,7 @@ def test_all_off(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{COPYPASTE: {ENABLED: true}}", "COPYPASTE is experimental"),
+        ("{COPYPASTE: {ENABLED: true, THRES: 0.5}}", "AUGMENTOR.COPYPASTE has no THRES"),
         ("{ELASTIK: {}}", "AUGMENTOR has no ELASTIK"),
         ("{ELASTIC: {BETA: 3}}", "AUGMENTOR.ELASTIC has no BETA"),
         ("{ELASTIC: 3}", "AUGMENTOR.ELASTIC is a section"),

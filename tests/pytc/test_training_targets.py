@@ -39,7 +39,7 @@ def test_its_own_configurations(shared, name, channels):
     ("words", "message"),
     [
         (["MODEL.TARGET_OPT", "['b']"], "'b', a target that axonloom does not train on"),
-        (["MODEL.TARGET_OPT", "['2-1-1-1-pni']"], "of affinities axonloom has version v1 only"),
+        (["MODEL.TARGET_OPT", "['2-1-1-1-pni']"], "pni fails in PyTorch Connectomics too"),
         (["MODEL.TARGET_OPT", "['4-1']"], "'4-1', which lacks some of its parts"),
         (["MODEL.LOSS_OPTION", "[['Hinge']]"], "LOSS_OPTION has 'Hinge'"),
         (["MODEL.WEIGHT_OPT", "[['7']]"], "WEIGHT_OPT has '7'"),

@@ -9,14 +9,17 @@ import pytest
 
 from axonloom.representations.affinity import affinities
 from axonloom.representations.balance import border_weights, class_balance
+from axonloom.representations.centred_affinity import CentredAffinity
 from axonloom.representations.contour import Contour
 from axonloom.representations.dilation import dilated
 from axonloom.representations.distance import ObjectDistance, SignedDistance, SkeletonDistance
 from axonloom.representations.erosion import eroded
 from axonloom.representations.flow import Flow
 from axonloom.representations.foreground import Foreground
+from axonloom.representations.per_voxel import PerVoxel
 from axonloom.representations.polarity import Polarity
 from axonloom.representations.small_objects import SmallObjects
+from axonloom.representations.targets import Targets
 from axonloom.turn import Turn
 
 
@@ -43,14 +46,19 @@ KINDS = {
     "t5_3d_pad": (ObjectDistance(across_sections=True, anisotropy=5, padding=True), 0),
     "t5_2d_pad_q": (ObjectDistance(padding=True, classes=True), 0),
     "t5_3d_er2": (ObjectDistance(across_sections=True, padding=True, erosion=2), 0),
+    "t8": (ObjectDistance(across_sections=True, padding=True, window=3), 0),
     "t6": (SignedDistance(), 0),
+    "aff_2_1_1_1_v2": (CentredAffinity((1, 1, 1)), 0),
+    "aff_2_1_1_1_v2_er1": (CentredAffinity((1, 1, 1)), 1),
+    "aff_2_1_3_3_v2": (CentredAffinity((1, 3, 3)), 0),
+    "aff_2_1_3_3_v2_er1": (CentredAffinity((1, 3, 3)), 1),
     "t6_3d": (SignedDistance(across_sections=True), 0),
     "t7": (Flow(), 0),
     "ta": (SkeletonDistance(across_sections=True, anisotropy=5, padding=True), 0),
     "ta_q": (SkeletonDistance(across_sections=True, anisotropy=5, padding=True, classes=True), 0),
 }
 #: 1 where PyTorch Connectomics computes in float64 and numbers are no 0 or 1.
-ROUNDED = ("t5", "t6", "t7", "ta")
+ROUNDED = ("t5", "t6", "t7", "t8", "ta")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -99,6 +107,62 @@ def test_balance(shared, name, dilation, masked):
         assert found.max() < 19
         return
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=0, atol=1e-6)
+
+
+#: Ours -> what it is called in the fixture.
+OPTIONS = {"none": "0", "class": "1", "class_dilated": "1-1", "border": "2-10.0-5.0"}
+
+
+@pytest.mark.parametrize("balance", OPTIONS)
+@pytest.mark.parametrize("name", ["fg", "aff"])
+def test_masked_weights_as_pytorch_connectomics_has_them(shared, name, balance):
+    """Its mistakes on demand: what is right stands in test_balance."""
+    with np.load(shared / "oracle" / "pytc" / "weights_v1.npz") as stored:
+        expected = stored[f"w_{name}_{OPTIONS[balance]}_mask"]
+        labels, mask, given = stored["label"].astype(np.int64), stored["mask"] > 0, stored[name]
+    eroded_affinity = {"kind": "affinity", "parameters": {"border": "replicate"}, "erosion": 1}
+    kind = {"kind": "foreground"} if name == "fg" else eroded_affinity
+    parts = [{**kind, "losses": [{"loss": "cross_entropy", "balance": balance}]}]
+    target, weight = Targets(parts, pytc_compat=True).targets(labels, mask)
+    np.testing.assert_array_equal(target, given.reshape(target.shape))
+    np.testing.assert_allclose(weight, np.broadcast_to(expected, weight.shape), rtol=0, atol=1e-5)
+    plain = Targets(parts).targets(labels, mask)[1]
+    assert not plain[:, ~mask].any()
+    if name == "aff" or balance == "border":
+        assert not np.array_equal(plain, weight)
+    made_again = Targets(**Targets(parts, pytc_compat=True).parameters())
+    np.testing.assert_array_equal(made_again.targets(labels, mask)[1], weight)
+
+
+def test_without_a_mask_nothing_has_to_be_repeated(arrays):
+    labels = arrays["label"].astype(np.int64)
+    parts = [{"kind": "affinity"}, {"kind": "foreground"}]
+    np.testing.assert_array_equal(
+        Targets(parts, pytc_compat=True).targets(labels)[1], Targets(parts).targets(labels)[1]
+    )
+
+
+def test_where_one_class_is_alone_all_weigh_one(shared):
+    with np.load(shared / "oracle" / "pytc" / "weights_v1.npz") as stored:
+        mask = stored["mask"] > 0
+        expected = stored["w_allone_1_mask"]
+    parts = [
+        {
+            "kind": "affinity",
+            "parameters": {"border": "replicate"},
+            "losses": [{"loss": "cross_entropy", "balance": "class"}],
+        }
+    ]
+    _, weight = Targets(parts, pytc_compat=True).targets(np.ones(mask.shape, np.int64), mask)
+    np.testing.assert_array_equal(weight, np.broadcast_to(expected, weight.shape))
+
+
+def test_a_kind_without_numbers_cannot_be_made():
+    class Nothing(PerVoxel):
+        channels = ("nothing",)
+
+    with pytest.raises(TypeError, match="numbers"):
+        Nothing()  # pyright: ignore[reportAbstractUsage]
 
 
 def test_borders_count_more(shared):

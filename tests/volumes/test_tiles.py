@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from axonloom.geometry import Box
-from axonloom.volumes import VolumeError, create_volume, open_volume
+from axonloom.volumes import CroppedVolume, VolumeError, create_volume, open_volume
+from axonloom.volumes.tiles import as_labels
 
 SHAPE = (3, 50, 70)
 SIZE = 32
@@ -66,6 +67,21 @@ def test_a_tile_that_is_not_there_is_grey(image, tmp_path):
     volume = open_volume(path)
     np.testing.assert_array_equal(volume.read(), expected)
     assert (volume.describe()["tiles"], volume.describe()["tiles_there"]) == (18, 17)
+
+
+def test_among_labels_a_tile_that_is_not_there_holds_no_object(image, tmp_path):
+    path = write_tiles(tmp_path, image)
+    (tmp_path / "z1" / "r1_c0.png").unlink()
+    expected = image.copy()
+    expected[1, SIZE:, :SIZE] = 0
+    labels = as_labels(open_volume(path))
+    np.testing.assert_array_equal(labels.read(), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(labels)).read(), expected)
+    box = Box(start=(1, 30, 2), end=(3, 50, 40))
+    part = as_labels(CroppedVolume(open_volume(path), box))
+    np.testing.assert_array_equal(part.read(), expected[box.slices])
+    other = create_volume(str(tmp_path / "other.zarr"), shape=SHAPE, dtype=np.uint8)
+    assert as_labels(other) is other
 
 
 def test_colours_are_ids(tmp_path):
