@@ -128,9 +128,10 @@ def run_block(
     def finish() -> BlockFailure | None:
         begin = time.perf_counter()
         try:
-            if isinstance(computed, BlockFailure):
-                return computed
-            facts = _judged(stage, block, ledger, last_try, lambda: _with_files(stage, block, computed))
+            made = computed
+            if isinstance(made, BlockFailure):
+                return made
+            facts = _judged(stage, block, ledger, last_try, lambda: _with_files(stage, block, made))
             if isinstance(facts, BlockFailure):
                 return facts
             ledger.done(block.index, seconds + time.perf_counter() - begin, **facts)

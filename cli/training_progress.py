@@ -77,7 +77,7 @@ class Pace:
     @property
     def rate(self) -> float:
         """Iterations a second of training."""
-        return (self.done - self._first) / max(self._now - self._began - self._scoring, 1e-9)
+        return max(self.done - self._first, 0) / max(self._now - self._began - self._scoring, 1e-9)
 
     @property
     def scoring_share(self) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from scipy import ndimage
@@ -57,8 +58,8 @@ class BlockPieces:
 def label_pieces(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """The 6-connected pieces of a bool array (z, y, x), numbered from 1 in the order of their first voxels (uint32), and how many."""
     labels = np.empty(mask.shape, np.uint32)
-    count = ndimage.label(mask, output=labels)
-    return labels, int(count)
+    # With ``output`` it returns the count alone, which its declarations do not say.
+    return labels, int(cast(int, ndimage.label(mask, output=labels)))
 
 
 def touching(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -95,7 +96,7 @@ def small_pieces(
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """A small .npz file, whole or not at all."""
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         unfinished.write_bytes(content.getvalue())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
@@ -106,7 +106,7 @@ def _builder(name: str) -> Builder:
         raise NetworkError(f"network {name!r} of {owners[0]} cannot be imported: {error}") from error
     if not callable(found):
         raise NetworkError(f"network {name!r} of {owners[0]} is no class or function: {points[0].value}")
-    return found
+    return cast(Builder, found)
 
 
 def _owner(point: EntryPoint) -> str:

@@ -95,7 +95,7 @@ class SegmentationScoring:
         device: torch.device,
         layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
-        self.by = cast(Figure, settings.best_by)
+        self.by: Figure = cast(Figure, settings.best_by)
         self.settings = settings.scoring
         self.kind, self.normalisation = sampler.representation, sampler.normalisation
         channels = nearest_channels(self.kind)
@@ -205,4 +205,5 @@ def _switches_kept() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(strict, warn_only=only_warns)
-        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = before
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before[:2]
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before[2:]

@@ -148,7 +148,7 @@ def test_labels_are_not_averaged(tmp_path):
 
 def test_tools_say_what_they_lack(tmp_path):
     for tool in TOOLS:
-        with pytest.raises(ConfigurationError, match=f"axonloom tools {tool}"):
+        with pytest.raises(ConfigurationError, match=f"axonloom tools {tool.replace('_', '-')}"):
             plans(
                 tool, tmp_path, **({"infer__checkpoint": str(small_checkpoint(tmp_path))} if tool == "predict" else {})
             )
