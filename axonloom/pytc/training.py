@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,8 @@ def require_network(given: PytcConfiguration) -> tuple[str, dict[str, Any]]:
         It cannot, and why.
     """
     architecture, parameters = network_parameters(given["MODEL"], isotropic=bool(given["DATASET"]["IS_ISOTROPIC"]))
-    # Shapes without weights: a large network takes no time.
-    with torch.device("meta"):
+    # Shapes without weights: a large network takes no time. One of MONAI's reads a number back as it is built.
+    with nullcontext() if architecture == "swinunetr" else torch.device("meta"), torch.random.fork_rng(devices=[]):
         build(architecture, **parameters)
     return architecture, parameters
 

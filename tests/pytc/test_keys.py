@@ -47,7 +47,7 @@ def test_defaults_are_what_has_no_effect_and_is_not_refused(tmp_path):
         ("DATASET: {MATCH_ACT: sigmoid}", "DATASET.MATCH_ACT is 'sigmoid'"),
         ("DATASET: {DATA_CHUNK_IND: [0]}", r"DATASET.DATA_CHUNK_IND is \[0\]"),
         ("DATASET: {DATA_COORD_RANGE: [[0, 1]]}", "DATASET.DATA_COORD_RANGE is"),
-        ("DATASET: {VAL_LABEL_NAME: a.tif}", "DATASET.VAL_LABEL_NAME is 'a.tif'"),
+        ("DATASET: {VAL_LABEL_NAME: a.tif}", "DATASET.VAL_LABEL_NAME names 1 files, DATASET.VAL_IMAGE_NAME 0"),
         ("DATASET: {LABEL_SCALE: [1, 2]}", r"DATASET.LABEL_SCALE is \[1, 2\]"),
         ("DATASET: {DATA_SCALE: [1, 0, 2]}", "three numbers above 0"),
         ("SOLVER: {CLIP_GRADIENTS: {NORM_TYPE: 1}}", "SOLVER.CLIP_GRADIENTS.NORM_TYPE is 1"),
