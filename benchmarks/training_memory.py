@@ -3,8 +3,8 @@
     python -m benchmarks.training_memory [--formats zarr hdf5 precomputed] [--sizes 64x256x256 256x512x512] [--json]
 
 For each format and size a fresh process trains a small network on an image and its labels, larger than what it may keep in memory
-(`train.cache`), and reports the peak of its resident memory above what it held after a training on a volume of a few patches. It must not
-grow with the volume. Labels fill an eighth of it, so that most places are drawn again. The caches of stored chunks, which fill up to limits
+(`train.cache`), and reports the peak of its resident memory, after a training on a volume of a few patches that loads all there is to load.
+It must not grow with the volume. Labels fill an eighth of it, so that most places are drawn again. The caches of stored chunks, which fill up to limits
 of their own, are left out.
 """
 
@@ -44,9 +44,8 @@ settings = TrainSettings.model_validate({
 })
 for name, uris in (("tiny", tiny), ("real", real)):
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    base = peak_bytes()
     train(settings, [LabelledVolume(*map(open_volume, uris))], folder / name)
-print(peak_bytes() - base, base)
+print(peak_bytes())
 """
 
 
@@ -73,7 +72,7 @@ def stored(folder: Path, format: str, shape: Zyx) -> tuple[str, str]:
 
 
 def measure(format: str, shape: Zyx, cache: float = 0.0) -> dict[str, int]:
-    """Bytes of the volumes, and of memory above those of a tiny training, with ``cache`` gigabytes to keep volumes in."""
+    """Bytes of the volumes, and of the training process's memory, with ``cache`` gigabytes to keep volumes in."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tiny, real = stored(folder / "tiny-data", format, TINY), stored(folder / "data", format, shape)
@@ -81,8 +80,7 @@ def measure(format: str, shape: Zyx, cache: float = 0.0) -> dict[str, int]:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"the training failed: {done.stderr[-2000:]}")
-        above, base = map(int, done.stdout.split())
-        return {"volume_bytes": 5 * int(np.prod(shape)), "above_bytes": above, "base_bytes": base}
+        return {"volume_bytes": 5 * int(np.prod(shape)), "peak_bytes": int(done.stdout)}
 
 
 def main() -> None:
@@ -100,7 +98,7 @@ def main() -> None:
                 last = rows[-1]
                 print(
                     f"{format:>12} {size:>12}  {last['volume_bytes'] / 2**20:7.1f} MiB of image and labels  "
-                    f"{last['above_bytes'] / 2**20:6.1f} MiB above a tiny training",
+                    f"{last['peak_bytes'] / 2**20:6.1f} MiB at the peak",
                     flush=True,
                 )
     if args.json:
