@@ -140,8 +140,12 @@ def run_block(
             stage.running.forget(block.index)
 
     def finish_later() -> BlockFailure | None:
-        permit()
-        stage.permit()
+        try:
+            permit()
+            stage.permit()
+        except BaseException:
+            stage.running.forget(block.index)
+            raise
         return finish()
 
     if writing is None or isinstance(computed, Mapping | BlockFailure):

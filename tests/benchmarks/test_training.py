@@ -24,6 +24,7 @@ def volumes() -> list[LabelledVolume]:
     return [LabelledVolume(ArrayVolume(image, "image"), ArrayVolume(labels, "labels"))]
 
 
+@pytest.mark.slow
 def test_waiting_for_samples_is_told(monkeypatch):
     plain = measured(settings(), volumes(), turns=2, turn=8)
     assert plain["turns"] == 2

@@ -179,6 +179,7 @@ def test_what_others_made_is_left(tmp_path, image):
 
 
 @pytest.mark.flow
+@pytest.mark.slow
 def test_from_the_command_line_and_killed(prefect_api, tmp_path):
     values = np.random.default_rng(6).integers(0, 256, (128, 200, 200), dtype=np.uint8)
     source, target = tmp_path / "em.h5", tmp_path / "layer"

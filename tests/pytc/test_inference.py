@@ -129,6 +129,7 @@ def test_from_the_command_line_with_two_images_and_again(prefect_api, shared, pr
 
 
 @pytest.mark.flow
+@pytest.mark.slow
 def test_several_targets_from_the_command_line(prefect_api, shared, project):
     """As in SNEMI-Affinity-Contour and -LR: all channels of all targets in one data set an image, as there."""
     (project / "config.yaml").write_text(

@@ -87,6 +87,7 @@ def test_the_scores_are_those_of_inference(uninterrupted: Path) -> None:
     assert stored["adapted_rand_error"] == found[best_threshold].adapted_rand_error
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_continued_equals_uninterrupted(uninterrupted: Path, tmp_path: Path) -> None:
     for kill_after in (7, 9, 11, None):
         process = subprocess.Popen(
