@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from axonloom.config.train import TrainSettings
 from axonloom.training.labelled_volume import LabelledVolume
 from axonloom.training.sampling import Sample, Sampler
