@@ -21,6 +21,7 @@ from cli import exit_codes
 from cli.jobs import JOBS
 from cli.options import Overrides
 from cli.running import complaints, console, run_flow, sentences
+from cli.tables import print_table
 
 #: Sections trained on in the phantom, and sections reconstructed; the rest of the shape is y and x.
 PHANTOM_TRAINING, PHANTOM_RECONSTRUCTED = 128, 64
@@ -242,7 +243,7 @@ def _tell(
         table.add_column(column, justify="left" if not column else "right")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    print_table(console, table)
     console.print(f"pictures:      {', '.join(str(p) for p in pictures)}")
     console.print(f"segmentation:  {chain.layer} (Neuroglancer precomputed)")
     console.print(

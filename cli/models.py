@@ -17,6 +17,7 @@ from axonloom.models.registry import ModelRegistry, RegisteredModel
 from cli import exit_codes
 from cli.options import AsJson
 from cli.running import complaints, console, sentences
+from cli.tables import print_table
 
 models_app = typer.Typer(
     help="Networks under a name, with what they are and how good. They lie in the folder that AXONLOOM_MODELS names, else in the "
@@ -61,7 +62,7 @@ def listed(as_json: AsJson = False) -> None:
             table.add_column(column, no_wrap=True)
         for each in found:
             table.add_row(*_cells(each))
-        console.print(table)
+        print_table(console, table)
     for sentence in broken:
         complaints.print(f"damaged: {sentence}", markup=False)
     if broken:

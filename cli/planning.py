@@ -15,6 +15,7 @@ from axonloom.stage import StagePlan
 from axonloom.stages.layer_stage import current_state
 from cli.options import AsJson, ConfigFile, On, Overrides, with_place
 from cli.running import configuration_of, console, sentences
+from cli.tables import print_table
 from cli.times import duration
 from tasks.batches import Cut, batches, cut_of
 
@@ -48,7 +49,7 @@ def plan(config: ConfigFile = None, overrides: Overrides = None, on: On = None, 
             readable(ahead.memory),
             "unknown" if ahead.seconds is None else duration(ahead.seconds),
         )
-    console.print(table)
+    print_table(console, table)
     merging = _merging(configuration, [stage for stage, *_ in rows])
     if merging is not None:
         console.print(f"\n{merging}")
