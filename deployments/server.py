@@ -7,7 +7,6 @@ the same time share it; the last one to leave stops it, unless ``axonloom up`` a
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -290,7 +289,8 @@ class SharedServer:
         """Whether the log says so after its first ``said`` bytes; who had the port may have left it since."""
         with self.log.open("rb") as log:
             log.seek(said)
-            return os.strerror(errno.EADDRINUSE).lower().encode() in log.read().lower()
+            # The system says "Address already in use", and Prefect, which looks first, "Port 4200 is already in use", in lines of any width.
+            return b"already in use" in b" ".join(log.read().lower().split())
 
     def _launch(self, settings: ServerSettings, port: int, url: str) -> subprocess.Popen[bytes]:
         """Start the process of a server, and write down which it is."""
