@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection
 from concurrent.futures import Future, wait
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from prefect import get_run_logger
+from prefect.futures import PrefectConcurrentFuture
 
 from axonloom.block_sets import runs
 from axonloom.config.compute import ComputeSettings
@@ -149,7 +151,11 @@ def _run_open(
     futures = [runner.submit(anew, parameters=parameters) for parameters in given]
     waiting = list(futures)
     watch = _Watch(plan, artifacts, plan.ledger.refresh(state))
-    tally = _Tally(failures)
+    tally = _Tally(failures, futures)
+    for future in futures:
+        if isinstance(future, PrefectConcurrentFuture):
+            # Counted by the thread that ran it, before that begins another: this thread may be late.
+            future.add_done_callback(tally.take)
     try:
         while waiting:
             still = []
@@ -158,6 +164,8 @@ def _run_open(
                     tally.take(future)
                 else:
                     still.append(future)
+            if tally.error is not None:
+                raise tally.error
             if tally.gave_up:
                 _leave(futures)
                 return tally.gave_up
@@ -190,18 +198,39 @@ def _leave(futures: list[Any]) -> None:
 
 
 class _Tally:
-    """What has become of the batches so far, and whether it is worth going on."""
+    """What has become of the batches so far; where it is not worth going on, those that have not begun are withdrawn.
 
-    def __init__(self, failures: FailuresSettings) -> None:
+    Attributes
+    ----------
+    gave_up : why the stage has no hope, or None
+    error : what ended a batch and is no fault of a block's, or None
+    """
+
+    def __init__(self, failures: FailuresSettings, futures: list[Any]) -> None:
         self.failures = failures
+        self.futures = futures
         self.computed = self.failed = 0
         self.places: set[str] = set()
         self.gave_up: str | None = None
+        self.error: Exception | None = None
+        self._taken: set[Any] = set()
+        # Withdrawing a batch ends it, which brings it here again on the same thread.
+        self._lock = threading.RLock()
 
     def take(self, future: Any) -> None:
-        """Count a batch that has ended; raises what is no fault of a block's."""
-        if future.wrapped_future.cancelled():
-            return
+        """Count a batch that has ended, once."""
+        with self._lock:
+            if future.task_run_id in self._taken:
+                return
+            self._taken.add(future.task_run_id)
+            if future.wrapped_future.cancelled():
+                return
+            self._count(future)
+            if self.gave_up or self.error is not None:
+                for other in self.futures:
+                    other.wrapped_future.cancel()
+
+    def _count(self, future: Any) -> None:
         future.wait()
         if future.state.is_completed():
             self.computed += 1
@@ -210,10 +239,12 @@ class _Tally:
             self.failed += len(error.failed)
             self.computed += error.computed
             self.places |= error.places
-            self.gave_up = error.gave_up or hopeless(self.failed, self.places, self.computed, self.failures)
+            self.gave_up = (
+                self.gave_up or error.gave_up or hopeless(self.failed, self.places, self.computed, self.failures)
+            )
         elif isinstance(error, Exception):
             # Not a block's fault: the plan, the ledger, the disk or the lease. The next batch would fail as well.
-            raise error
+            self.error = self.error or error
 
 
 class _Watch:

@@ -85,6 +85,22 @@ def test_blocks_that_all_die_in_one_way_end_the_stage_and_the_next_run_goes_on(t
     assert toy.toy(str(tmp_path), 40, LOCAL) == {"computed": 40, "done_before": 0}
 
 
+def test_the_stage_ends_as_early_when_the_flows_own_thread_is_late(toy, tmp_path, monkeypatch):
+    from tasks import run_stage
+
+    look = run_stage._Watch.look
+
+    def late(watch) -> None:
+        time.sleep(1.5)
+        look(watch)
+
+    monkeypatch.setattr(run_stage._Watch, "look", late)
+    poison(tmp_path, range(40))
+    with pytest.raises(run_stage.StageFailedError, match="the stage was given up") as caught:
+        toy.toy(str(tmp_path), 40, LOCAL)
+    assert 10 <= len(caught.value.report.failed) <= 16
+
+
 def test_one_block_that_is_finished_is_hope(toy, tmp_path):
     from tasks.run_stage import StageFailedError
 
