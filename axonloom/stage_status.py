@@ -74,6 +74,14 @@ class StageStatus:
         return {b: trace for b, trace in sorted(self.state.failed.items()) if b not in self.running}
 
     @property
+    def failed_alike(self) -> dict[str, list[int]]:
+        """Last line of the traceback -> the blocks that failed with it."""
+        found: dict[str, list[int]] = {}
+        for block, trace in self.failed.items():
+            found.setdefault(_last_line(trace) or "no traceback", []).append(block)
+        return found
+
+    @property
     def total(self) -> int:
         return len(self.plan.grid)
 

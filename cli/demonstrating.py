@@ -15,8 +15,8 @@ from rich.table import Table
 from axonloom.chain import Chain
 from axonloom.config.configuration import Configuration
 from axonloom.config.load import ConfigurationError, load_configuration
-from axonloom.geometry import Box, Zyx
-from axonloom.volumes import Volume, create_volume, open_volume
+from axonloom.geometry import Zyx
+from axonloom.volumes import create_volume, open_volume
 from cli import exit_codes
 from cli.jobs import JOBS
 from cli.options import Overrides
@@ -197,32 +197,16 @@ def _run(job: str, configuration: Configuration) -> dict[str, Any]:
 
 def _draw(folder: Path, chain: Chain) -> list[Path]:
     """Image, affinities and segmentation side by side, in the middle plane across each axis."""
-    from axonloom.assembly.segmentation_layer import SegmentationLayer
-    from axonloom.pictures import affinity_rgb, overlay, panels, slice_image
-    from axonloom.stages.inputs import open_volume_input
+    from axonloom.pictures import panels
+    from axonloom.report.sections import Section, segmentation_pictures
 
-    image = open_volume_input(chain.infer.inputs["image"], chain.workspace)
-    affinities = open_volume_input(chain.fragment.inputs["affinities"], chain.workspace)
-    segmentation = SegmentationLayer.at(chain.layer).volume()
     made = []
     for axis, name in enumerate("zyx"):
-        box = _middle(image, axis)
-        raw, labels = (v.read(box).squeeze(axis) for v in (image, segmentation))
-        predicted = affinities.read(box)[:3].squeeze(axis + 1)
-        png = panels(
-            [slice_image(raw), affinity_rgb(predicted), overlay(raw, labels)], ["image", "affinities", "segmentation"]
-        )
         path = folder / "pictures" / f"across_{name}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(png)
+        path.write_bytes(panels(*segmentation_pictures(chain, Section.middle(chain.infer.grid.region.shape, axis))))
         made.append(path)
     return made
-
-
-def _middle(volume: Volume, axis: int) -> Box:
-    start, size = [0, 0, 0], list(volume.shape)
-    start[axis], size[axis] = volume.shape[axis] // 2, 1
-    return Box(start=start, size=size)
 
 
 def _row(name: str, scores: dict[str, Any], of: str = "") -> tuple[str, ...]:

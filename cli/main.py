@@ -21,7 +21,7 @@ from cli.informing import info
 from cli.jobs import add_jobs
 from cli.models import models_app
 from cli.planning import plan
-from cli.reporting import status
+from cli.reporting import report, status
 from cli.running import require_terminal_encoding
 from cli.submitting import runs, submit
 from cli.tools import tools_app
@@ -55,6 +55,7 @@ app.command()(train)
 app.command()(infer)
 app.command()(evaluate)
 app.command()(status)
+app.command()(report)
 app.command()(plan)
 app.command()(verify)
 app.command()(clean)

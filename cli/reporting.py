@@ -1,4 +1,4 @@
-"""``axonloom status``: which blocks are done."""
+"""``axonloom status``: which blocks are done; ``axonloom report``: the whole run on one page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from axonloom.block_sets import shown
 from axonloom.chain import Chain
+from axonloom.config.load import ConfigurationError
 from axonloom.stage_status import StageStatus, stage_status
 from cli.block_text import block_lines, legend, symbols
 from cli.options import AsJson, ConfigFile, Overrides
@@ -70,10 +71,7 @@ def _details(status: StageStatus) -> None:
     if status.total > 1:
         for line in block_lines(status.blocks, symbols(), coloured=console.color_system is not None):
             console.print(f"{'':>16}{line}")
-    kinds: dict[str, list[int]] = {}
-    for block, trace in status.failed.items():
-        kinds.setdefault(trace.strip().splitlines()[-1] if trace.strip() else "no traceback", []).append(block)
-    for error, blocks in list(kinds.items())[:10]:
+    for error, blocks in list(status.failed_alike.items())[:10]:
         name = "block" if len(blocks) == 1 else "blocks"
         console.print(f"{'':>14}  {name} {shown(blocks)}: {error}", markup=False)
 
@@ -89,3 +87,28 @@ def _write_picture(path: Path, found: list[StageStatus]) -> None:
         complaints.print(f"[red]error:[/red] {path} cannot be written ({error.strerror})")
         raise typer.Exit(2) from None
     complaints.print(f"wrote {path}")
+
+
+def report(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.html", help="Write it there instead of into the workspace, if there is no such file."
+        ),
+    ] = None,
+) -> None:
+    """Write the page about a run: pictures, scores, times, failed blocks, settings. Runs nothing.
+
+    Every `axonloom run` leaves it as report.html in the workspace.
+    """
+    configuration = configuration_of(config, overrides or [])
+    with sentences():
+        if out is not None and out.exists():
+            raise ConfigurationError(f"--out: {out} is there already; name another file")
+        # Only here: it draws, which `status` does without.
+        from axonloom.report.page import write_report
+
+        path = write_report(Chain(configuration), out)
+    console.print(f"wrote {path}", markup=False, soft_wrap=True)

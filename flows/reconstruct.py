@@ -15,6 +15,7 @@ from flows.merge import merge
 from flows.segment import segment
 from tasks.job import as_job
 from tasks.overview import show_overview
+from tasks.report import leave_report
 from tasks.samples import show_segmentation
 from tasks.workers import Workers
 
@@ -22,7 +23,7 @@ from tasks.workers import Workers
 @flow(name="reconstruct", flow_run_name="reconstruct {configuration.workspace.name}")
 @as_job
 def reconstruct(configuration: Configuration) -> dict[str, Any]:
-    """Infer (unless affinities are given), segment, merge, and evaluate where there are labels."""
+    """Infer (unless affinities are given), segment, merge, and evaluate where there are labels; leaves ``report.html``."""
     chain = Chain(configuration)
     require_own_layer(chain.apply)
     jobs = [
@@ -40,4 +41,5 @@ def reconstruct(configuration: Configuration) -> dict[str, Any]:
         show_segmentation(chain)
     finally:
         show_overview(chain)
+        results |= leave_report(chain)
     return results

@@ -8,18 +8,15 @@ from functools import wraps
 import numpy as np
 from prefect import get_run_logger
 
-from axonloom.assembly.segmentation_layer import SegmentationLayer
 from axonloom.chain import Chain
-from axonloom.geometry import Box
-from axonloom.pictures import affinity_rgb, colour_labels, overlay, panels, slice_image
+from axonloom.pictures import affinity_rgb, colour_labels, panels, slice_image
+from axonloom.report.sections import Section, evidence_pictures, segmentation_pictures
 from axonloom.stage import StagePlan
 from axonloom.stages.infer import planned_checkpoint
-from axonloom.stages.inputs import open_configured, open_volume_input, stage_input
-from axonloom.volumes import Volume, VolumeError
+from axonloom.stages.inputs import open_volume_input, stage_input
+from axonloom.volumes import VolumeError
 from tasks.artifacts import embedded, show_markdown
 
-#: Voxels of a slice, at most, along y and x.
-LARGEST = 384
 #: Channels that are shown side by side, at most, of a network that predicts something else than three affinities.
 MOST_CHANNELS = 4
 
@@ -37,18 +34,11 @@ def _unless_unreadable(show: Callable[[Chain], None]) -> Callable[[Chain], None]
     return shown
 
 
-def middle_slice(shape: tuple[int, int, int]) -> Box:
-    """The middle of a volume: one section, at most :data:`LARGEST` voxels wide."""
-    z, y, x = shape
-    h, w = min(y, LARGEST), min(x, LARGEST)
-    return Box(start=(z // 2, (y - h) // 2, (x - w) // 2), size=(1, h, w))
-
-
 @_unless_unreadable
 def show_prediction(chain: Chain) -> None:
     """Image and what the network says of it side by side, whatever its channels mean."""
     plan = chain.infer
-    box = middle_slice(plan.grid.region.shape)
+    box = Section.middle(plan.grid.region.shape).box
     image = open_volume_input(plan.inputs["image"], plan.workspace).read(box)
     found = open_volume_input(stage_input(plan), plan.workspace)
     names = planned_checkpoint(plan).description.channels
@@ -66,47 +56,20 @@ def show_prediction(chain: Chain) -> None:
 @_unless_unreadable
 def show_fragments(chain: Chain) -> None:
     """Image, affinities and fragments side by side."""
-    box = middle_slice(chain.fragment.grid.region.shape)
-    pictures, titles = _evidence(chain, box)
+    section = Section.middle(chain.fragment.grid.region.shape)
+    pictures, titles = evidence_pictures(chain, section)
     fragments = open_volume_input(stage_input(chain.fragment), chain.workspace)
-    _show(chain.fragment, [*pictures, colour_labels(fragments.read(box)[0])], [*titles, "fragments (as in blocks)"])
+    _show(
+        chain.fragment,
+        [*pictures, colour_labels(section.flat(fragments.read(section.box)))],
+        [*titles, "fragments (as in blocks)"],
+    )
 
 
 @_unless_unreadable
 def show_segmentation(chain: Chain) -> None:
     """Image, affinities and segmentation side by side."""
-    box = middle_slice(chain.fragment.grid.region.shape)
-    _show(chain.apply, *segmentation_pictures(chain, box))
-
-
-def segmentation_pictures(chain: Chain, box: Box) -> tuple[list[np.ndarray], list[str]]:
-    """Pictures (RGB) of a section with their titles: image, affinities, segmentation."""
-    pictures, titles = _evidence(chain, box)
-    labels = SegmentationLayer.at(chain.layer).volume().read(box)[0]
-    image = _image(chain)
-    shown = colour_labels(labels) if image is None else overlay(image.read(box)[0], labels)
-    return [*pictures, shown], [*titles, "segmentation"]
-
-
-def _evidence(chain: Chain, box: Box) -> tuple[list[np.ndarray], list[str]]:
-    pictures, titles = [], []
-    image = _image(chain)
-    if image is not None:
-        pictures.append(slice_image(image.read(box)[0]))
-        titles.append("image")
-    affinities = open_volume_input(chain.fragment.inputs["affinities"], chain.workspace)
-    pictures.append(affinity_rgb(affinities.read(box)[:3, 0]))
-    titles.append("affinities")
-    return pictures, titles
-
-
-def _image(chain: Chain) -> Volume | None:
-    """The images, when they are of the shape of what is segmented."""
-    settings = chain.configuration.volumes.image
-    if settings is None:
-        return None
-    image = open_configured(settings)
-    return image if image.shape == chain.fragment.grid.region.shape and image.channels is None else None
+    _show(chain.apply, *segmentation_pictures(chain, Section.middle(chain.fragment.grid.region.shape)))
 
 
 def _show(plan: StagePlan, pictures: list[np.ndarray], titles: list[str]) -> None:

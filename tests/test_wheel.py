@@ -68,6 +68,7 @@ def test_the_wheel_carries_the_house_and_no_tests(wheel):
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == PACKAGES
     assert "deployments/prefect.yaml" in names
+    assert "axonloom/report/page.html" in names
     assert not [name for name in names if "/tests/" in name or name.startswith(("tests/", "benchmarks/"))]
 
 

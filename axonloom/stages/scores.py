@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,11 +73,14 @@ def score_chain(chain: Chain) -> ChainScores:
     it would be written, rules for dust included. A method without thresholds has one segmentation, and that is scored.
     """
     found = _stitched_scores(chain) if chain.stitches else _graph_scores(chain)
-    write_json(
-        chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json",
-        {"format_version": FORMAT_VERSION, **found.as_dict()},
-    )
+    at = {str(threshold): scores.to_dict() for threshold, scores in found.at.items()}
+    write_json(scores_path(chain), {"format_version": FORMAT_VERSION, **found.as_dict(), "at": at})
     return found
+
+
+def scores_path(chain: Chain) -> Path:
+    """Where :func:`score_chain` keeps what it found: flat, as ``as_dict``, and ``at``: threshold -> all measures."""
+    return chain.contingency.folder / "scores" / f"{chain.pool.folder.name}.json"
 
 
 def _stitched_scores(chain: Chain) -> ChainScores:
