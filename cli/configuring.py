@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 
 from axonloom.chain import Chain
-from axonloom.config.load import ConfigurationError
+from axonloom.config.comparison import difference, settings_rows
+from axonloom.config.configuration import Configuration
+from axonloom.config.editing import set_value
+from axonloom.config.explain import as_markdown, as_yaml, explain
+from axonloom.config.load import ConfigurationError, configuration_in
 from axonloom.config.template import template
 from cli import exit_codes
 from cli.options import AsJson, ConfigFile, Overrides
 from cli.running import complaints, configuration_of, console, sentences
+from cli.tables import print_table
 
-config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
+config_app = typer.Typer(help="Look at configurations, and change them.", no_args_is_help=True)
 
 
 def init(
@@ -44,6 +52,104 @@ def check(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJso
     for name, facts in found.items():
         console.print(f"{name}: {facts['uri']} {facts['axes']} {facts['shape']} {facts['dtype']}", markup=False)
     console.print("the configuration is good")
+
+
+@config_app.command("show")
+def show(
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    section: Annotated[
+        str | None, typer.Option(metavar="SECTION", help="This one only, such as merge.", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is as by default.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The settings as a table: those of the file, or all that there are."""
+    configuration = configuration_of(config, overrides or [])
+    with sentences():
+        rows = settings_rows(configuration, section, everything)
+    if as_json:
+        print(json.dumps({row.key: row.value for row in rows}))
+        return
+    if not rows:
+        console.print("everything is as by default; --all shows it")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("Section", "Parameter", "Value", ""):
+        table.add_column(column, overflow="fold")
+    last = None
+    for row in rows:
+        mark = "" if row.is_default else f"default: {as_yaml(row.default)}"
+        table.add_row(row.section if row.section != last else "", row.parameter, as_yaml(row.value), mark)
+        last = row.section
+    # Texts may hold what would be markup.
+    print_table(Console(markup=False, highlight=False, color_system=None), table)
+
+
+@config_app.command("set")
+def change(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Such as merge.threshold.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="YAML, such as 0.4 or [64, 64, 64].")],
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The file that is changed.")] = Path(
+        "axonloom.yaml"
+    ),
+) -> None:
+    """Change one setting in a file; all else in it, comments too, stays as it is."""
+    with sentences():
+        before = configuration_in(config)
+        set_value(config, key, value)
+        after = configuration_in(config)
+    changed = difference(before, after)
+    for each, old, new in changed:
+        console.print(f"{each}: {as_yaml(old)} -> {as_yaml(new)}", markup=False)
+    if not changed:
+        console.print(f"{key} was so already", markup=False)
+
+
+@config_app.command("explain")
+def explained(
+    key: Annotated[
+        str | None, typer.Argument(metavar="[KEY]", help="A setting or a section.", show_default=False)
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="All of them as a page.")] = False,
+) -> None:
+    """What settings mean, which values they take, and what they are by default."""
+    if markdown:
+        print(as_markdown(), end="")
+        return
+    with sentences():
+        found = explain(key)
+    plain = Console(markup=False, highlight=False, color_system=None)
+    for each in found:
+        plain.print(f"{each.key}{':' if each.section else ''}")
+        plain.print(Padding(each.meaning, (0, 0, 0, 4)))
+        if not each.section:
+            plain.print(
+                Padding(
+                    f"{each.allowed}{f'; default {each.default}' if each.default else '; no default'}", (0, 0, 0, 4)
+                )
+            )
+
+
+@config_app.command("diff")
+def diff(
+    config: ConfigFile = None,
+    other: Annotated[
+        Path | None, typer.Argument(metavar="[OTHER]", help="Another file; without: the defaults.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """What differs between two configurations, or between one and the defaults. Exit code 0 in any case."""
+    first = configuration_of(config, overrides or [])
+    with sentences():
+        second = Configuration() if other is None else configuration_in(other)
+    rows = difference(first, second)
+    for key, one, two in rows:
+        console.print(
+            f"{key}: {as_yaml(one)} ({'by default' if other is None else f'in {other}'} {as_yaml(two)})", markup=False
+        )
+    if not rows:
+        console.print("no setting differs")
 
 
 @config_app.command("import-pytc")

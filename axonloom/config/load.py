@@ -57,6 +57,9 @@ PATH_KEYS = (
 #: Those of them that may also name a registered model.
 CHECKPOINT_KEYS = ("infer.checkpoint", "train.start_from")
 
+#: A key of a file, and no setting: other files, relative to it, whose settings hold where it says nothing else. Of two files the later one counts.
+INCLUDE = "include"
+
 
 class ConfigurationError(BadInputError):
     """A configuration that cannot be used: what, where, and what would work."""
@@ -73,19 +76,66 @@ def load_configuration(path: Path | None, overrides: Iterable[str] = ()) -> Conf
     content: dict[str, Any] = {}
     where = "the command line"
     if path is not None:
-        content = _read_yaml(path)
+        content = read_settings(path)
         where = str(path)
-        _make_absolute(content, path.resolve().parent)
     typed: dict[str, Any] = {}
     for override in overrides:
         key, value = _parse_override(override)
         _put(typed, key, value, override)
     _make_absolute(typed, Path.cwd())
-    _require_known(content, where)
-    _require_known(typed, "the command line")
+    require_known(typed, "the command line")
     if typed and path is not None:
         where = f"{path} with {', '.join(f'--set {key}' for key in _dotted(typed))}"
     return check_configuration(_merged(content, typed), where)
+
+
+def configuration_in(path: Path, text: str | None = None) -> Configuration:
+    """The configuration in a YAML file, or what it would be if the file held ``text``.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`load_configuration`.
+    """
+    return check_configuration(read_settings(path, text), str(path))
+
+
+def read_settings(path: Path, text: str | None = None) -> dict[str, Any]:
+    """What a YAML file and the files that it includes say, unchecked but for the names of keys; paths are absolute.
+
+    ``text``: what the file would hold.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is missing, is no YAML, has an unknown key, or includes itself.
+    """
+    return _with_included(path, text, ())
+
+
+def _with_included(path: Path, text: str | None, within: tuple[Path, ...]) -> dict[str, Any]:
+    file = path.resolve()
+    if file in within:
+        raise ConfigurationError(
+            f"{within[-1]}: {INCLUDE} leads to {path}, which includes this file itself; leave one of them out"
+        )
+    content = _read_yaml(path) if text is None else _content(text, path)
+    names = content.pop(INCLUDE, None) or []
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigurationError(
+            f"{path}: {INCLUDE} is a list of YAML files, such as [train.yaml, cluster.yaml], not {names!r}"
+        )
+    require_known(content, str(path))
+    _make_absolute(content, file.parent)
+    below: dict[str, Any] = {}
+    for name in names:
+        included = file.parent / Path(name).expanduser()
+        if not included.is_file():
+            raise ConfigurationError(f"{path}: {INCLUDE} names {included}, which is no file")
+        below = _merged(below, _with_included(included, None, (*within, file)))
+    return _merged(below, content)
 
 
 def located(configuration: Configuration, folder: Path) -> Configuration:
@@ -147,7 +197,8 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
     return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
 
 
-def _require_known(content: Mapping[str, Any], where: str) -> None:
+def require_known(content: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that no configuration has, each with the nearest one that there is."""
     known = known_keys()
     unknown: list[str] = []
 
@@ -175,7 +226,7 @@ def _nearest(key: str, known: Iterable[str]) -> str:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = parse_yaml(path.read_text())
+        text = path.read_text()
     except FileNotFoundError:
         raise ConfigurationError(f"{path} does not exist; `axonloom init DIR` writes a commented one") from None
     except IsADirectoryError:
@@ -184,6 +235,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    return _content(text, path)
+
+
+def _content(text: str, path: Path) -> dict[str, Any]:
+    try:
+        content = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if content is None:

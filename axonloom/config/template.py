@@ -56,7 +56,9 @@ def _write(model: type[BaseModel], prefix: str, depth: int, lines: list[str]) ->
             _write(section, f"{key}.", depth + 1, hidden)
             lines.extend(_commented(line) for line in hidden)
         else:
-            lines.append(f"{indent}# {name}: {_shown(field.get_default(call_default_factory=True), field.annotation)}")
+            lines.append(
+                f"{indent}# {name}: {shown_default(field.get_default(call_default_factory=True), field.annotation)}"
+            )
         if depth == 0:
             lines.append("")
 
@@ -67,7 +69,8 @@ def _commented(line: str) -> str:
     return line if stripped.startswith("#") or not stripped else f"{indent}# {stripped}"
 
 
-def _shown(value: Any, annotation: Any) -> str:
+def shown_default(value: Any, annotation: Any) -> str:
+    """A default as YAML, or an example where there is none."""
     if value is PydanticUndefined:
         return ("file.h5:dataset" if annotation is str else "[0, 0, 0]") + "  # no default: to be given"
     if value is None:

@@ -36,3 +36,8 @@ _Loader.add_implicit_resolver(
 def parse_yaml(text: str) -> Any:
     """The content of a YAML text; raises yaml.YAMLError."""
     return yaml.load(text, Loader=_Loader)
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The nodes of a YAML text, which know where in it they stand; None where it holds nothing. Raises yaml.YAMLError."""
+    return yaml.compose(text, Loader=_Loader)
