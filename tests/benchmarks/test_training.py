@@ -13,7 +13,8 @@ from benchmarks.training import EVERY, PARTS, curve_seconds, measured
 from tests.training.cells import ArrayVolume, cells
 
 NETWORK = {"architecture": "residual_unet_3d", "parameters": {"filters": [8, 12], "isotropy": [True, True]}}
-SLEEP = 0.1
+#: Seconds; far longer than the network takes for a patch, also where other work takes the processors.
+SLEEP = 0.5
 
 
 def settings(**changes: object) -> TrainSettings:
@@ -45,7 +46,7 @@ def test_waiting_for_samples_is_told(monkeypatch):
 
     monkeypatch.setattr(Sampler, "sample", slow)
     for loaders in (0, 1):
-        starved = measured(settings(loaders=loaders), volumes(), turns=2, turn=8)
+        starved = measured(settings(loaders=loaders), volumes(), turns=2, turn=4)
         # With a loader the network's own time passes meanwhile.
         assert SLEEP - loaders * starved["bare_s"] < starved["iteration_s"]
         assert starved["waiting_s"] > (1 - loaders) * SLEEP

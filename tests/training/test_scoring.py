@@ -237,6 +237,7 @@ def test_a_volume_to_validate_on_is_never_trained_on_nor_decides_how() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes, or as many as other work on the machine makes of them
 def test_real_images_segment_better_with_training(shared: Path, tmp_path: Path) -> None:
     """FIB-25: trained on sections 0 to 112, scored on the rest as a volume of its own."""
     path = shared / "data" / "fib25" / "train.h5"
