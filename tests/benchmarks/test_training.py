@@ -46,7 +46,7 @@ def test_waiting_for_samples_is_told(monkeypatch):
 
     monkeypatch.setattr(Sampler, "sample", slow)
     for loaders in (0, 1):
-        starved = measured(settings(loaders=loaders), volumes(), turns=2, turn=4)
+        starved = measured(settings(loaders=loaders), volumes(), turns=2, turn=8)
         # With a loader the network's own time passes meanwhile.
         assert SLEEP - loaders * starved["bare_s"] < starved["iteration_s"]
         assert starved["waiting_s"] > (1 - loaders) * SLEEP
